@@ -1,0 +1,154 @@
+"""Embed one shard: its images become one part of the embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from index.images import ImageLimits, ImageRejected
+from tagmine.embeddings import open_embeddings, write_embeddings
+from tagmine.errors import DatastoreError
+from tagmine.layout import embeddings_path
+from tagmine.manifest import fingerprint
+from tagmine.parts import PartFooter
+from tagmine.samples import Sample, SampleFields, read_samples
+from tagmine.sources import Source
+from tagmine.stage import (
+    PartLedger,
+    PartResult,
+    ReportProgress,
+    ignore_progress,
+    is_current,
+    open_source,
+)
+
+if TYPE_CHECKING:
+    from index.encoder import Encoder
+
+STAGE = "embed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EmbedOptions:
+    """How images are embedded.
+
+    Attributes:
+        fields: which member is the image.
+        batch_size: images a forward pass.
+        num_prepro_workers: threads that decode and resize.
+        limits: what an image may cost.
+    """
+
+    fields: SampleFields
+    batch_size: int
+    num_prepro_workers: int
+    limits: ImageLimits = ImageLimits()
+
+
+def embed_fingerprint(encoder: Encoder, fields: SampleFields, limits: ImageLimits) -> str:
+    """Fingerprint of all that decides an embeddings part, its shard aside."""
+    # The caption fields decide where one sample ends and the next begins, and so the ids.
+    fields_record = dataclasses.asdict(fields)
+    return fingerprint(STAGE, encoder.card.fingerprint, fields_record, dataclasses.asdict(limits))
+
+
+def embed_part(
+    root: Path,
+    source: Source,
+    options: EmbedOptions,
+    encoder: Encoder,
+    report: ReportProgress = ignore_progress,
+) -> PartResult:
+    """Make the embeddings part of a shard, unless a current one is there already.
+
+    Args:
+        root: the datastore's folder.
+        source: the shard.
+        options: which member is the image, and how images are batched.
+        encoder: the CLIP image tower.
+        report: told of the progress.
+
+    Returns:
+        The part's footer, and whether it was made now.
+
+    Raises:
+        SourceError: when the shard cannot be read.
+    """
+    target = root / embeddings_path(source.part)
+    maker = embed_fingerprint(encoder, options.fields, options.limits)
+    finished = _finished_footer(target)
+    if finished and is_current(finished, root, source, maker, report):
+        return PartResult(source.part, False, finished)
+    ledger = PartLedger(root, source, STAGE, maker)
+    limits = {key: options.limits.max_bytes for key in options.fields.image_keys}
+    with open_source(source) as stream:
+        samples = read_samples(stream, options.fields, limits)
+        images = _images(samples, options.fields, ledger)
+        ids, keys, vectors = _embed(images, options, encoder, ledger, stream, report)
+        footer = ledger.close(stream, len(ids))
+        write_embeddings(target, ids, keys, vectors, footer)
+        report(stream.bytes_read, ledger.read)
+    return PartResult(source.part, True, footer)
+
+
+def _finished_footer(path: Path) -> PartFooter | None:
+    """The footer of a part whose rows are sound, or None when it must be made."""
+    try:
+        part = open_embeddings(path)
+        part.check_rows()
+    except DatastoreError:
+        return None
+    return part.footer if part.footer.stage == STAGE else None
+
+
+def _images(
+    samples: Iterator[Sample], fields: SampleFields, ledger: PartLedger
+) -> Iterator[tuple[tuple[int, str], bytes]]:
+    for sample in samples:
+        row_id, key = ledger.identify(sample.position, sample.key)
+        data = next((sample.members[k] for k in fields.image_keys if k in sample.members), None)
+        if sample.problem:
+            ledger.reject(row_id, key, *sample.problem)
+        elif data is None:
+            found = ", ".join("." + extension for extension in sample.extensions)
+            wanted = ", ".join("." + extension for extension in fields.image_keys)
+            ledger.reject(row_id, key, "no_image", f"none of {wanted} among {found}")
+        else:
+            yield (row_id, key), data
+
+
+def _embed(
+    images: Iterator[tuple[tuple[int, str], bytes]],
+    options: EmbedOptions,
+    encoder: Encoder,
+    ledger: PartLedger,
+    stream,
+    report: ReportProgress,
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    from index.embedding import embed_stream
+
+    ids: list[int] = []
+    keys: list[str] = []
+    vectors: list[np.ndarray] = []
+    batches = embed_stream(
+        encoder,
+        images,
+        batch_size=options.batch_size,
+        num_prepro_workers=options.num_prepro_workers,
+        limits=options.limits,
+    )
+    for batch in batches:
+        for (row_id, key), outcome in batch:
+            if isinstance(outcome, ImageRejected):
+                ledger.reject(row_id, key, outcome.reason, outcome.detail)
+            else:
+                ids.append(row_id)
+                keys.append(key)
+                vectors.append(outcome)
+        report(stream.bytes_read, ledger.read)
+    stacked = np.stack(vectors) if vectors else np.empty((0, encoder.card.dim), np.float16)
+    return np.asarray(ids, np.int64), keys, stacked

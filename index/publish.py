@@ -1,0 +1,167 @@
+"""Gather what the stages made into a manifest, and so make the folder a datastore."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from index.build import ShardPlan, read_card
+from tagmine.embeddings import open_embeddings
+from tagmine.errors import DatastoreError
+from tagmine.layout import (
+    ENCODER_PIN,
+    FORMAT_VERSION,
+    TAGGER_PIN,
+    TRAINED_INDEX,
+    card_path,
+    embeddings_path,
+    index_shard_path,
+    rejects_path,
+    tags_path,
+)
+from tagmine.manifest import (
+    EncoderPin,
+    FileCard,
+    IndexCard,
+    IndexShardCard,
+    Manifest,
+    PartCard,
+    StageCount,
+    TaggerPin,
+    read_pin,
+    sum_counts,
+)
+from tagmine.parts import PartFooter, file_sha256, read_tags_footer
+from tagmine.rejects import STAGES
+from tagmine.sources import Source
+
+# Candidates that the compressed index proposes for exact scoring: where recall levels off in
+# benchmarks/, at a fraction of a millisecond.
+RERANK_DEPTH = 200
+_LISTS_PROBED = 1 / 16
+
+
+def assemble_manifest(
+    root: Path, sources: Sequence[Source], plans: Sequence[ShardPlan], index_key: str
+) -> Manifest:
+    """The manifest of what lies in `root`.
+
+    Args:
+        root: the datastore's folder, with tags, embeddings and index finished.
+        sources: every shard of the datastore, by part.
+        plans: the index shards.
+        index_key: FAISS factory string of the index.
+
+    Raises:
+        DatastoreError: when a part is missing, or two stages saw different shards or options.
+    """
+    tagger = read_pin(root / TAGGER_PIN, TaggerPin, "mine")
+    encoder = read_pin(root / ENCODER_PIN, EncoderPin, "embed")
+    with ThreadPoolExecutor() as pool:
+        parts = tuple(
+            pool.map(lambda source: _part_card(root, source, tagger.maker, encoder.maker), sources)
+        )
+    index = _index_card(root, plans, index_key, encoder.dim)
+    return Manifest(
+        format="tagmine-datastore",
+        format_version=FORMAT_VERSION,
+        name=root.name,
+        images=index.vectors,
+        tagger=tagger,
+        encoder=encoder,
+        index=index,
+        totals={s: sum_counts([part.stages[s] for part in parts]) for s in STAGES},
+        parts=parts,
+    )
+
+
+def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCard:
+    tags = read_tags_footer(root / tags_path(source.part))
+    embeddings = open_embeddings(root / embeddings_path(source.part)).footer
+    _check_footer(tags, source, tagger, "mine")
+    _check_footer(embeddings, source, encoder, "embed")
+    if tags.source_sha256 != embeddings.source_sha256:
+        raise DatastoreError(
+            f"{source.url} changed between mining and embedding, so its ids may not agree. Run "
+            "tagmine build again; it makes the part anew."
+        )
+    rejects = tuple(_parquet_card(root, rejects_path(s, source.part)) for s in STAGES)
+    indexed = embeddings.written - rejects[2].rows
+    left_out = {"no_tags_row": rejects[2].rows} if rejects[2].rows else {}
+    return PartCard(
+        part=source.part,
+        source=source.name,
+        source_sha256=tags.source_sha256,
+        source_bytes=tags.source_bytes,
+        tags=_file_card(root, tags_path(source.part), tags.written),
+        embeddings=_file_card(root, embeddings_path(source.part), embeddings.written),
+        rejects=rejects,
+        stages={
+            "mine": StageCount(tags.read, tags.written, tags.rejected),
+            "embed": StageCount(embeddings.read, embeddings.written, embeddings.rejected),
+            "index": StageCount(embeddings.written, indexed, left_out),
+        },
+    )
+
+
+def _check_footer(footer: PartFooter, source: Source, maker: str, stage: str) -> None:
+    if (footer.part, footer.source, footer.stage) != (source.part, source.name, stage):
+        raise DatastoreError(
+            f"part {source.part} of {stage} says it is part {footer.part} of {footer.source}, not "
+            f"of {source.name}. Run tagmine {stage} again."
+        )
+    if footer.maker != maker:
+        raise DatastoreError(
+            f"part {source.part} ({source.name}) was made with other options or another model "
+            f"than the last tagmine {stage}. Run tagmine {stage} again with all shards."
+        )
+
+
+def _index_card(root: Path, plans: Sequence[ShardPlan], index_key: str, dim: int) -> IndexCard:
+    trained = read_card(root / TRAINED_INDEX)
+    if trained is None:
+        raise DatastoreError(f"{root / TRAINED_INDEX} is missing or damaged; run tagmine index.")
+    shards = []
+    for plan in plans:
+        path = index_shard_path(plan.shard)
+        card = read_card(root / path)
+        if card is None or card.parts != plan.parts:
+            raise DatastoreError(f"{root / path} is missing or damaged; run tagmine index again.")
+        files = _file_card(root, path, card.vectors), _file_card(root, card_path(path), 0)
+        shards.append(IndexShardCard(*files, plan.parts))
+    nprobe, rerank = search_defaults(index_key)
+    return IndexCard(
+        index_key=index_key,
+        metric="ip",
+        dim=dim,
+        vectors=sum(shard.file.rows for shard in shards),
+        trained_on=trained.vectors,
+        nprobe=nprobe,
+        rerank=rerank,
+        trained=_file_card(root, TRAINED_INDEX, 0),
+        trained_card=_file_card(root, card_path(TRAINED_INDEX), 0),
+        shards=tuple(shards),
+    )
+
+
+def search_defaults(index_key: str) -> tuple[int, int]:
+    """nprobe (0 without inverted lists) and re-rank depth (0 for exact codes) of an index."""
+    lists = re.search(r"IVF(\d+)", index_key)
+    nprobe = 0
+    if lists:
+        nprobe = min(int(lists[1]), max(16, round(int(lists[1]) * _LISTS_PROBED)))
+    exact = index_key.endswith("Flat") and not re.search("PCA|OPQ|ITQ", index_key)
+    return nprobe, 0 if exact else RERANK_DEPTH
+
+
+def _file_card(root: Path, path: str, rows: int) -> FileCard:
+    file = root / path
+    return FileCard(path, rows, file.stat().st_size, file_sha256(file))
+
+
+def _parquet_card(root: Path, path: str) -> FileCard:
+    return _file_card(root, path, pq.read_metadata(root / path).num_rows)

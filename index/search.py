@@ -1,0 +1,345 @@
+"""Open a datastore and find the images nearest to a vector or a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.errors import DatastoreError
+from tagmine.layout import part_of
+from tagmine.manifest import FileCard, IndexShardCard, Manifest, read_manifest
+from tagmine.parts import file_sha256, tag_of_record
+from tagmine.tags import Tag
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from index.encoder import Encoder
+
+# Up to this total, opening hashes every file; above it, the index files only.
+FULL_CHECK_BYTES = 256 << 20
+_REPAIR = "Run tagmine verify for the whole list, and tagmine build again to mend it."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One image of the datastore, as an answer.
+
+    Attributes:
+        id: its id.
+        key: its namespaced key.
+        source: the shard it came from, `dataset/shard`.
+        score: cosine with the query, in [-1, 1].
+        captions: what was said of it.
+        tags: its tags.
+    """
+
+    id: int
+    key: str
+    source: str
+    score: float
+    captions: tuple[str, ...]
+    tags: tuple[Tag, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PooledTag:
+    """A tag of the neighbours together.
+
+    Attributes:
+        tag: the tag, in the wording of the nearest neighbour that has it.
+        votes: how many neighbours have it.
+        score: the summed cosine of those neighbours over the summed cosine of all, in [0, 1].
+    """
+
+    tag: Tag
+    votes: int
+    score: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """The neighbours of one query, nearest first, and their pooled tags, heaviest first."""
+
+    neighbours: tuple[Neighbour, ...]
+    tags: tuple[PooledTag, ...]
+
+
+class Datastore:
+    """An open datastore; make one with `open_datastore`.
+
+    Attributes:
+        root: its folder.
+        manifest: what it is made of.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest) -> None:
+        self.root = root
+        self.manifest = manifest
+        self._shards = [_open_shard(root, manifest, card) for card in manifest.index.shards]
+        self._parts: dict[int, EmbeddingsPart] = {}
+
+    def __len__(self) -> int:
+        return self.manifest.images
+
+    @cached_property
+    def _part_cards(self) -> dict[int, FileCard]:
+        return {part.part: part.tags for part in self.manifest.parts}
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder that the datastore names, loaded when first asked for.
+
+        Raises:
+            DatastoreError: when the name is a path of another machine, or its weights differ.
+        """
+        from index.encoder import load_encoder
+
+        name = self.manifest.encoder.clip_model
+        if name != "demo" and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+            raise DatastoreError(
+                f"{self.root} was embedded with a local checkpoint, {name}, which is not opened "
+                "unasked. Give it with --clip-model, or load_encoder and open_datastore(…, "
+                "encoder=…)."
+            )
+        return self.accept(load_encoder(name))
+
+    def accept(self, encoder: Encoder) -> Encoder:
+        """Return `encoder` if it is the one that made the embeddings.
+
+        Raises:
+            DatastoreError: naming both, when it is another.
+        """
+        pinned = self.manifest.encoder
+        if encoder.card.fingerprint != pinned.fingerprint:
+            raise DatastoreError(
+                f"{self.root} was embedded with {pinned.clip_model} (weights "
+                f"{pinned.weights_sha256[:12]}, {pinned.dim} dimensions), not with "
+                f"{encoder.card.clip_model} (weights {encoder.card.weights_sha256[:12]}, "
+                f"{encoder.card.dim} dimensions). Query it with its own encoder, or embed the "
+                "shards again with yours."
+            )
+        return encoder
+
+    def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k nearest images of each vector, by cosine, nearest first.
+
+        The compressed index proposes candidates, which are then scored exactly with the float16
+        embeddings.
+
+        Args:
+            vectors: [q, dim], unit norm within 1 %.
+            k: how many, at least 1.
+
+        Returns:
+            ids int64 [q, k] and scores float32 [q, k]; -1 and -inf past the datastore's end.
+
+        Raises:
+            ValueError: for vectors of another shape or norm, or k below 1.
+        """
+        queries = self._check(vectors, k)
+        depth = max(k, self.manifest.index.rerank) if self.manifest.index.rerank else k
+        filled = [shard for shard in self._shards if shard.ntotal]
+        proposed = [shard.search(queries, min(depth, shard.ntotal)) for shard in filled]
+        candidates = np.concatenate([ids for _, ids in proposed], axis=1)
+        scores = np.concatenate([s for s, _ in proposed], axis=1).astype(np.float32)
+        scores[candidates < 0] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
+        candidates = np.take_along_axis(candidates, order, axis=1)
+        scores = np.stack([self._score(*pair) for pair in zip(queries, candidates, strict=True)])
+        # Ties go to the lower id, so that an answer does not depend on how parts are sharded.
+        order = np.lexsort((candidates, -scores), axis=1)[:, :k]
+        found = np.take_along_axis(candidates, order, axis=1)
+        return _pad(found, k, -1), _pad(np.take_along_axis(scores, order, axis=1), k, -np.inf)
+
+    def _check(self, vectors: np.ndarray, k: int) -> np.ndarray:
+        queries = np.ascontiguousarray(vectors, np.float32)
+        dim = self.manifest.index.dim
+        if queries.ndim != 2 or queries.shape[1] != dim:
+            raise ValueError(f"expected vectors of shape [q, {dim}], got {queries.shape}")
+        norms = np.linalg.norm(queries, axis=1)
+        if not np.all(np.abs(norms - 1) < 0.01):
+            raise ValueError(
+                f"expected vectors of unit norm, got norms {norms.min():.3f} to "
+                f"{norms.max():.3f}; divide each by its norm"
+            )
+        if k < 1:
+            raise ValueError(f"expected k of at least 1, got {k}")
+        return queries
+
+    def _score(self, query: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Exact cosines float32 [n] of one query with the stored vectors of `ids`."""
+        scores = np.full(len(ids), -np.inf, np.float32)
+        parts = part_of(ids)
+        for number in np.unique(parts[ids >= 0]):
+            chosen = np.flatnonzero((parts == number) & (ids >= 0))
+            part = self.embeddings(int(number))
+            rows = part.rows_of(ids[chosen])
+            if np.any(rows < 0):
+                raise DatastoreError(
+                    f"{self.root}: the index names ids that are not in {part.path.name}. {_REPAIR}"
+                )
+            scores[chosen] = part.vectors[rows].astype(np.float32) @ query
+        return scores
+
+    def embeddings(self, part: int) -> EmbeddingsPart:
+        """The memory-mapped embeddings of a part.
+
+        Raises:
+            DatastoreError: when the datastore has no such part, or it is damaged.
+        """
+        if part not in self._parts:
+            card = {p.part: p.embeddings for p in self.manifest.parts}.get(part)
+            if card is None:
+                raise DatastoreError(f"{self.root} has no part {part}. {_REPAIR}")
+            self._parts[part] = open_embeddings(self.root / card.path)
+        return self._parts[part]
+
+    def rows(self, ids: Sequence[int]) -> dict[int, dict]:
+        """Rows of the tag table by id, as docs/format.md describes them; unknown ids are left out.
+
+        Raises:
+            DatastoreError: when a tags part cannot be read.
+        """
+        found: dict[int, dict] = {}
+        for number in sorted({part_of(row_id) for row_id in ids}):
+            card = self._part_cards.get(number)
+            if card is None:
+                continue
+            wanted = pa.array([row_id for row_id in ids if part_of(row_id) == number], pa.int64())
+            try:
+                table = pq.read_table(
+                    self.root / card.path,
+                    filters=pc.field("id").isin(wanted),
+                    page_checksum_verification=True,
+                )
+            except (OSError, pa.ArrowException) as error:
+                raise DatastoreError(
+                    f"{self.root / card.path} is damaged: {error}. {_REPAIR}"
+                ) from error
+            found.update((row["id"], row) for row in table.to_pylist())
+        return found
+
+    def query(self, vectors: np.ndarray, k: int = 5) -> list[Answer]:
+        """For each vector, its nearest images with captions and tags, and the pooled tags.
+
+        Args and errors are those of `search`.
+        """
+        ids, scores = self.search(vectors, k)
+        rows = self.rows([int(row_id) for row_id in np.unique(ids[ids >= 0])])
+        answers = []
+        for row_ids, row_scores in zip(ids.tolist(), scores.tolist(), strict=True):
+            pairs = [(rows[i], s) for i, s in zip(row_ids, row_scores, strict=True) if i in rows]
+            neighbours = tuple(_neighbour(row, score) for row, score in pairs)
+            answers.append(Answer(neighbours, pool_tags(neighbours)))
+        return answers
+
+    def query_images(self, images: Sequence[PIL.Image.Image], k: int = 5) -> list[Answer]:
+        """As `query`, for pictures, embedded with the datastore's own encoder."""
+        encoder = self.encoder
+        batch = np.stack([encoder.preprocess(image) for image in images])
+        return self.query(encoder.embed_images(batch), k)
+
+
+def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastore:
+    """Open the datastore in a folder.
+
+    Every file's presence and size is checked against the manifest, and the hash of the index
+    files; of all files when they are under 256 MiB together. `tagmine verify` checks everything.
+
+    Args:
+        path: the datastore's folder.
+        encoder: what pictures will be embedded with; by default the one that the manifest names.
+
+    Raises:
+        DatastoreError: when the folder is no datastore, has another format version, a missing or
+            altered file, or was embedded with another encoder.
+    """
+    root = Path(path)
+    manifest = read_manifest(root)
+    _check_files(root, manifest)
+    datastore = Datastore(root, manifest)
+    if encoder is not None:
+        datastore.encoder = datastore.accept(encoder)
+    return datastore
+
+
+def _check_files(root: Path, manifest: Manifest) -> None:
+    cards = manifest.files()
+    for card in cards:
+        file = root / card.path
+        if not file.is_file():
+            raise DatastoreError(f"{root}: {card.path} is missing. {_REPAIR}")
+        if file.stat().st_size != card.bytes:
+            raise DatastoreError(
+                f"{root}: {card.path} has {file.stat().st_size:,} bytes, the manifest says "
+                f"{card.bytes:,}. {_REPAIR}"
+            )
+    if sum(card.bytes for card in cards) > FULL_CHECK_BYTES:
+        cards = [card for card in cards if card.path.startswith("index/")]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda card: file_sha256(root / card.path), cards)
+        for card, sha256 in zip(cards, found, strict=True):
+            if sha256 != card.sha256:
+                raise DatastoreError(
+                    f"{root}: {card.path} has been altered: its sha256 is {sha256[:12]}…, the "
+                    f"manifest says {card.sha256[:12]}…. {_REPAIR}"
+                )
+
+
+def _open_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> faiss.Index:
+    path = root / card.file.path
+    try:
+        shard = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    except RuntimeError as error:
+        cause = str(error).strip().splitlines()[-1]
+        raise DatastoreError(f"{path} cannot be opened by FAISS: {cause}. {_REPAIR}") from error
+    expected = (manifest.index.dim, faiss.METRIC_INNER_PRODUCT, card.file.rows)
+    if (shard.d, shard.metric_type, shard.ntotal) != expected:
+        raise DatastoreError(
+            f"{path}: dimension, metric and vectors are {shard.d}, {shard.metric_type}, "
+            f"{shard.ntotal}; the manifest says {expected[0]}, {expected[1]} (inner product), "
+            f"{expected[2]}. {_REPAIR}"
+        )
+    inverted = faiss.try_extract_index_ivf(shard)
+    if inverted is not None:
+        inverted.nprobe = manifest.index.nprobe
+    return shard
+
+
+def _neighbour(row: dict, score: float) -> Neighbour:
+    captions = (row["caption"], *row["more_captions"])
+    tags = tuple(tag_of_record(record) for record in row["tags"])
+    return Neighbour(row["id"], row["key"], row["source"], score, captions, tags)
+
+
+def pool_tags(neighbours: Sequence[Neighbour]) -> tuple[PooledTag, ...]:
+    """The tags of the neighbours together, heaviest first; see `PooledTag` for the score."""
+    voters: dict[tuple[str, str, str], list[float]] = {}
+    first: dict[tuple[str, str, str], Tag] = {}
+    total = sum(max(neighbour.score, 0.0) for neighbour in neighbours)
+    for neighbour in neighbours:
+        for tag in neighbour.tags:
+            first.setdefault(tag.merge_key, tag)
+            voters.setdefault(tag.merge_key, []).append(max(neighbour.score, 0.0))
+    pooled = [
+        PooledTag(first[key], len(scores), sum(scores) / total if total else 0.0)
+        for key, scores in voters.items()
+    ]
+    return tuple(sorted(pooled, key=lambda p: (-p.score, -p.votes, p.tag.lemma, p.tag.kind)))
+
+
+def _pad(array: np.ndarray, width: int, value: float) -> np.ndarray:
+    missing = width - array.shape[1]
+    return np.pad(array, ((0, 0), (0, missing)), constant_values=value) if missing > 0 else array

@@ -1,0 +1,256 @@
+"""Check that a datastore is what its manifest says, and that its index finds what it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from index.build import read_tag_ids
+from index.search import Datastore
+from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.errors import DatastoreError
+from tagmine.layout import (
+    ENCODER_PIN,
+    TAGGER_PIN,
+    TRAINED_INDEX,
+    is_leftover,
+    part_of,
+    sample_id,
+)
+from tagmine.manifest import EncoderPin, Manifest, PartCard, TaggerPin, read_manifest, read_pin
+from tagmine.parts import REJECTS_SCHEMA, TAGS_SCHEMA, file_sha256, read_tags_footer
+
+SELF_LOOKUPS = 256
+# Half precision rounds each value of a unit vector by at most 2^-11 of itself.
+_NORM_TOLERANCE = 2e-3
+_SAME_SCORE = 1e-3
+_FOLDERS = ("tags", "embeddings", "rejects", "index")
+_PINS = (TAGGER_PIN, ENCODER_PIN)
+
+ReportCheck = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was checked and found true.
+
+    Attributes:
+        files: files whose size and hash were recomputed.
+        bytes: their size together.
+        images: vectors in the index.
+        self_lookups: stored vectors that were looked up and found themselves.
+    """
+
+    files: int
+    bytes: int
+    images: int
+    self_lookups: int
+
+
+def verify_datastore(root: Path, report: ReportCheck = lambda check: None) -> Verdict:
+    """Recompute every hash, count and id range; look up stored vectors in the index.
+
+    Args:
+        root: the datastore's folder.
+        report: told of each check before it starts.
+
+    Raises:
+        DatastoreError: at the first thing that is not as the manifest says.
+    """
+    manifest = read_manifest(root)
+    report("file sizes and hashes")
+    _check_files(root, manifest)
+    report("tag table, embeddings and rejects")
+    expected = [_check_part(root, manifest, part) for part in manifest.parts]
+    report("ids in the index")
+    _check_index_ids(root, manifest, expected)
+    report("stored vectors find themselves")
+    found = _check_self_lookup(Datastore(root, manifest), np.concatenate([[], *expected]))
+    cards = manifest.files()
+    return Verdict(len(cards), sum(card.bytes for card in cards), manifest.images, found)
+
+
+def _check_files(root: Path, manifest: Manifest) -> None:
+    cards = manifest.files()
+    for card in cards:
+        path = root / card.path
+        if not path.is_file() or path.is_symlink():
+            raise DatastoreError(f"{card.path} is missing from {root}, or is no plain file.")
+        if path.stat().st_size != card.bytes:
+            size = path.stat().st_size
+            raise DatastoreError(f"{card.path} has {size:,} bytes, not {card.bytes:,}.")
+        if file_sha256(path) != card.sha256:
+            raise DatastoreError(f"{card.path} has been altered: its sha256 is not the manifest's.")
+    known = {card.path for card in cards} | set(_PINS)
+    for folder in _FOLDERS:
+        for path in sorted((root / folder).rglob("*")):
+            name = path.relative_to(root).as_posix()
+            if path.is_file() and not is_leftover(path) and name not in known:
+                raise DatastoreError(f"{name} is not in the manifest; remove it or build again.")
+    pins = read_pin(root / TAGGER_PIN, TaggerPin, "mine")
+    encoder = read_pin(root / ENCODER_PIN, EncoderPin, "embed")
+    if (pins, encoder) != (manifest.tagger, manifest.encoder):
+        raise DatastoreError(f"{' or '.join(_PINS)} differs from the manifest.")
+
+
+def _check_part(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
+    """Check one part; returns the ids that the index must hold."""
+    embeddings = open_embeddings(root / part.embeddings.path)
+    tag_ids = _check_tags(root, manifest, part)
+    _check_embeddings(manifest, part, embeddings)
+    rejected = {
+        stage: _check_rejects(root, part, number)
+        for number, stage in enumerate(("mine", "embed", "index"))
+    }
+    _check_every_sample(part, "mine", tag_ids, rejected["mine"])
+    _check_every_sample(part, "embed", embeddings.ids, rejected["embed"])
+    expected = np.intersect1d(embeddings.ids, tag_ids, assume_unique=True)
+    left_out = np.setdiff1d(embeddings.ids, tag_ids, assume_unique=True)
+    if not np.array_equal(np.sort(rejected["index"]), left_out):
+        raise DatastoreError(
+            f"part {part.part}: the index rejects are not the images without tags."
+        )
+    return expected
+
+
+def _check_tags(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
+    path = root / part.tags.path
+    footer = read_tags_footer(path)
+    table = pq.read_table(path, page_checksum_verification=True)
+    if not table.schema.remove_metadata().equals(TAGS_SCHEMA):
+        raise DatastoreError(f"{part.tags.path} has another schema than the format's.")
+    if table.num_rows != part.tags.rows:
+        raise DatastoreError(f"{part.tags.path} has {table.num_rows} rows, not {part.tags.rows}.")
+    made_by = (footer.part, footer.source, footer.source_sha256, footer.maker)
+    if made_by != (part.part, part.source, part.source_sha256, manifest.tagger.maker):
+        raise DatastoreError(f"{part.tags.path}: its footer does not agree with the manifest.")
+    ids = table.column("id").to_numpy()
+    _check_ids(part, part.tags.path, ids)
+    _check_keys(part, part.tags.path, table.column("key").combine_chunks())
+    return ids
+
+
+def _check_embeddings(manifest: Manifest, part: PartCard, embeddings: EmbeddingsPart) -> None:
+    path = part.embeddings.path
+    footer = embeddings.footer
+    embeddings.check_rows()
+    if (len(embeddings.ids), embeddings.dim) != (part.embeddings.rows, manifest.encoder.dim):
+        raise DatastoreError(f"{path} has {len(embeddings.ids)} rows of {embeddings.dim} values.")
+    made_by = (footer.part, footer.source, footer.source_sha256, footer.maker)
+    if made_by != (part.part, part.source, part.source_sha256, manifest.encoder.maker):
+        raise DatastoreError(f"{path}: its footer does not agree with the manifest.")
+    _check_ids(part, path, embeddings.ids)
+    _check_keys(part, path, embeddings.keys())
+    norms = np.linalg.norm(embeddings.vectors.astype(np.float32), axis=1)
+    # Not the other way round: a NaN compares false with everything.
+    if not np.all(np.abs(norms - 1) < _NORM_TOLERANCE):
+        raise DatastoreError(f"{path} has vectors that are not of unit norm.")
+
+
+def _check_ids(part: PartCard, path: str, ids: np.ndarray) -> None:
+    if len(ids) and (np.any(np.diff(ids) <= 0) or np.any(part_of(ids) != part.part)):
+        raise DatastoreError(f"{path}: its ids do not ascend, or lie outside part {part.part}.")
+
+
+def _check_keys(part: PartCard, path: str, keys: pa.Array) -> None:
+    import pyarrow.compute as pc
+
+    if not pc.all(pc.starts_with(keys, part.source + "/"), min_count=0).as_py():
+        raise DatastoreError(f"{path} has keys outside the namespace {part.source}/.")
+
+
+def _check_rejects(root: Path, part: PartCard, number: int) -> np.ndarray:
+    card = part.rejects[number]
+    stage = ("mine", "embed", "index")[number]
+    table = pq.read_table(root / card.path, page_checksum_verification=True)
+    if not table.schema.remove_metadata().equals(REJECTS_SCHEMA) or table.num_rows != card.rows:
+        raise DatastoreError(f"{card.path} has another schema or row count than the manifest says.")
+    reasons = Counter(table.column("reason").to_pylist())
+    if dict(reasons) != {r: n for r, n in part.stages[stage].rejected.items() if n}:
+        raise DatastoreError(f"{card.path}: its reasons do not add up to the manifest's counts.")
+    return table.column("id").to_numpy()
+
+
+def _check_every_sample(part: PartCard, stage: str, rows: np.ndarray, rejected: np.ndarray) -> None:
+    count = part.stages[stage]
+    accounted = np.sort(np.concatenate([rows, rejected]))
+    every = sample_id(part.part, 0) + np.arange(count.read, dtype=np.int64)
+    if len(rows) != count.written or not np.array_equal(accounted, every):
+        raise DatastoreError(
+            f"part {part.part}: {stage} read {count.read} samples, but rows and rejects together "
+            f"account for {len(np.unique(accounted))} of them."
+        )
+
+
+def _check_index_ids(root: Path, manifest: Manifest, expected: list[np.ndarray]) -> None:
+    by_part = dict(zip([part.part for part in manifest.parts], expected, strict=True))
+    held: list[int] = []
+    for card in manifest.index.shards:
+        index = faiss.read_index(str(root / card.file.path), faiss.IO_FLAG_MMAP)
+        ids = np.sort(stored_ids(index))
+        wanted = np.concatenate([[], *(by_part[part] for part in card.parts)])
+        if not np.array_equal(ids, np.sort(wanted).astype(np.int64)):
+            raise DatastoreError(f"{card.file.path} does not hold the ids of its parts.")
+        if ids.shape[0] != card.file.rows:
+            raise DatastoreError(f"{card.file.path} has {ids.shape[0]} ids, not {card.file.rows}.")
+        held += card.parts
+    if sorted(held) != sorted(by_part):
+        raise DatastoreError("the index shards do not cover every part exactly once.")
+    trained = faiss.read_index(str(root / TRAINED_INDEX))
+    if not trained.is_trained or trained.ntotal:
+        raise DatastoreError(f"{TRAINED_INDEX} is not a trained and empty index.")
+
+
+def stored_ids(index: faiss.Index) -> np.ndarray:
+    """The ids that an index holds, int64 [n], in no order.
+
+    Raises:
+        DatastoreError: for an index that keeps no ids of its own.
+    """
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None:
+        lists = inverted.invlists
+        sizes = [lists.list_size(i) for i in range(lists.nlist)]
+        chunks = [
+            faiss.rev_swig_ptr(lists.get_ids(i), size).copy()
+            for i, size in enumerate(sizes)
+            if size
+        ]
+        return np.concatenate(chunks) if chunks else np.empty(0, np.int64)
+    index = faiss.downcast_index(index)
+    if hasattr(index, "id_map"):
+        return faiss.vector_to_array(index.id_map)
+    raise DatastoreError(f"an index of type {type(index).__name__} keeps no ids of its own.")
+
+
+def _check_self_lookup(datastore: Datastore, ids: np.ndarray) -> int:
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(ids), size=min(SELF_LOOKUPS, len(ids)), replace=False)
+    wanted = ids[np.sort(chosen)].astype(np.int64)
+    if not len(wanted):
+        return 0
+    parts = [datastore.embeddings(int(part_of(row_id))) for row_id in wanted]
+    rows = [int(p.rows_of(np.array([i]))[0]) for p, i in zip(parts, wanted, strict=True)]
+    vectors = np.stack([p.vectors[r] for p, r in zip(parts, rows, strict=True)]).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found, scores = datastore.search(vectors, min(10, len(datastore)))
+    for row_id, row, row_scores in zip(wanted, found, scores, strict=True):
+        # More copies of one picture than are returned leave the vector itself out, rightly.
+        copies = row_scores[-1] > 1 - _SAME_SCORE
+        if row_id not in row and not copies:
+            raise DatastoreError(
+                f"the stored vector of id {row_id} does not find itself in the index: nearest are "
+                f"{row[:3].tolist()}. The index was filled from other vectors or ids; run tagmine "
+                "index again."
+            )
+    return len(wanted)
+
+
+__all__ = ["Verdict", "read_tag_ids", "stored_ids", "verify_datastore"]

@@ -1,0 +1,342 @@
+"""The command line: its flags, their help, and the options dataclass that they become."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipelines.options import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CLIP_MODEL,
+    DEFAULT_INDEX_MEMORY,
+    BuildOptions,
+    EmbedOptions,
+    IndexOptions,
+    InputOptions,
+    MineOptions,
+    QueryOptions,
+    RunnerOptions,
+    VerifyOptions,
+)
+from tagmine import __version__
+from tagmine.samples import IMAGE_KEYS, SampleFields
+
+Options = BuildOptions | MineOptions | EmbedOptions | IndexOptions | VerifyOptions | QueryOptions
+
+# clip-retrieval's and img2dataset's names, for hands that know them.
+_ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
+
+_EXAMPLES = {
+    "build": """\
+examples:
+  tagmine build 'cc3m/{00000..00331}.tar' --out cc3m-tags
+  tagmine build coco/*.tar --out coco-tags --caption-json-field captions
+  tagmine build fashion/*.tar --out fashion-tags --clip-model demo \\
+      --tag-fields articleType,baseColour,brand
+
+An interrupted build goes on where it stopped: run the same command again.""",
+    "mine": """\
+example:
+  tagmine mine coco/*.tar --out coco-tags --caption-json-field captions
+
+Writes tags/ and rejects/mine/. Run embed and index on the same --out next.""",
+    "embed": """\
+example:
+  tagmine embed coco/*.tar --out coco-tags --clip-model ViT-L-14/datacomp_xl_s13b_b90k
+
+Writes embeddings/ and rejects/embed/. Give the same shards and member keys as to mine.""",
+    "index": """\
+examples:
+  tagmine index coco-tags
+  tagmine index cc12m-tags --max-index-memory-usage 2G
+  tagmine index cc12m-tags --index-key OPQ32_128,IVF4096,PQ32x8
+
+Trains once on a uniform sample of all parts, fills index/ and writes manifest.json.""",
+    "verify": """\
+example:
+  tagmine verify coco-tags
+
+Exits with 0 and a summary, or with 1 and the first thing that is not as the manifest says.""",
+    "query": """\
+examples:
+  tagmine query coco-tags photo.jpg -k 5
+  tagmine query coco-tags *.jpg --json > answers.json
+
+For each photo: the nearest images, their captions and tags, and the tags of all of them pooled.
+A pooled tag's votes are the neighbours that have it; its score is their share of the neighbours'
+summed similarity, from 0 to 1.""",
+}
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """The options that a command line asks for.
+
+    Args:
+        argv: the arguments after the program's name.
+
+    Raises:
+        ConfigurationError: for values that cannot work.
+        SystemExit: after printing help, the version or a usage error, as argparse does.
+    """
+    parser = make_parser()
+    known = _known_flags(parser)
+    arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
+    strangers = [word for word in unknown if not word.startswith("--")]
+    if strangers or (unknown and arguments.command in ("verify", "query")):
+        parser.error(f"unrecognized arguments: {' '.join(strangers or unknown)}")
+    return _READERS[arguments.command](arguments, tuple(unknown))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; docs/commands.md is checked against its help."""
+    parser = argparse.ArgumentParser(
+        prog="tagmine",
+        allow_abbrev=False,
+        description="Turn image-caption collections into tag datastores: image embeddings as keys, "
+        "tags mined from the captions as values.",
+        epilog="Start with: tagmine build SHARDS --out DIR, then tagmine query DIR PHOTO. "
+        "`tagmine COMMAND --help` explains each.",
+    )
+    parser.add_argument("--version", action="version", version=f"tagmine {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = _command(commands, "build", "mine, embed, index and verify, in one go")
+    _add_inputs(build)
+    _add_mine(build)
+    _add_embed(build)
+    _add_index(build)
+    _add_runner(build)
+    mine = _command(commands, "mine", "captions to tags, one part a shard")
+    _add_inputs(mine)
+    _add_mine(mine)
+    _add_runner(mine)
+    embed = _command(commands, "embed", "images to CLIP vectors, one part a shard")
+    _add_inputs(embed)
+    _add_embed(embed)
+    _add_runner(embed)
+    index = _command(commands, "index", "vectors to a sharded FAISS index, and the manifest")
+    index.add_argument("out", metavar="DIR", help="folder that mine and embed wrote")
+    _add_index(index)
+    _add_runner(index)
+    verify = _command(commands, "verify", "recompute every checksum and count of a datastore")
+    verify.add_argument("datastore", metavar="DIR", help="folder of the datastore")
+    _add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
+    return parser
+
+
+def _command(commands, name: str, summary: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=_EXAMPLES[name],
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "shards",
+        metavar="SHARD",
+        nargs="+",
+        help="webdataset tar: a path, glob, brace range, @list.txt or fsspec URL such as "
+        "s3://bucket/00000.tar",
+    )
+    group.add_argument("--out", required=True, metavar="DIR", help="folder of the datastore")
+    group.add_argument(
+        "--image-key",
+        default=";".join(IMAGE_KEYS),
+        metavar="EXT",
+        help="extension of the image member; several with ';', the first present one is used "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--caption-key",
+        default="txt",
+        metavar="EXT",
+        help="extension of the caption member (default: %(default)s)",
+    )
+    group.add_argument(
+        "--caption-json-field",
+        metavar="FIELD",
+        help="take captions from this field of the .json member instead: a string, or a list of "
+        "several, whose tags are merged and counted",
+    )
+    group.add_argument(
+        "--tag-fields",
+        default="",
+        metavar="A,B",
+        help="fields of the .json member whose values are tags already, such as "
+        "articleType,baseColour,brand",
+    )
+    group.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="name that the samples' keys begin with (default: the folder that each shard lies in)",
+    )
+
+
+def _add_mine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("mining")
+    group.add_argument(
+        "--spacy-model",
+        metavar="NAME",
+        help="spaCy pipeline with tagger, parser and ner: an installed package or a path "
+        "(default: the small English caption pipeline inside tagmine)",
+    )
+
+
+def _add_embed(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("embedding")
+    group.add_argument(
+        "--clip-model",
+        default=DEFAULT_CLIP_MODEL,
+        metavar="MODEL",
+        help="open_clip architecture/weights, where weights are a pretrained tag or a local "
+        "checkpoint; a folder in open_clip's local-dir layout; or demo (default: %(default)s)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=DEFAULT_BATCH_SIZE,
+        metavar="N",
+        help="images a forward pass; halved when memory runs out (default: %(default)s)",
+    )
+    group.add_argument(
+        "--num-prepro-workers",
+        type=int,
+        default=4,
+        metavar="N",
+        help="threads that decode and resize images (default: %(default)s)",
+    )
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("index")
+    group.add_argument(
+        "--index-key",
+        metavar="KEY",
+        help="FAISS index factory string (default: Flat for some thousands of vectors, else "
+        "IVF-PQ computed from count, dimension and memory)",
+    )
+    group.add_argument(
+        "--max-index-memory-usage",
+        default=DEFAULT_INDEX_MEMORY,
+        metavar="SIZE",
+        help="memory that the index may take when it is searched (default: %(default)s)",
+    )
+
+
+def _add_runner(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "running",
+        "Beam's own options are passed on; write them as --name=value, for example "
+        "--runner=FlinkRunner --flink_master=host:8081.",
+    )
+    group.add_argument(
+        "--runner",
+        default="local",
+        metavar="NAME",
+        help="local, or the name of a Beam runner (default: %(default)s)",
+    )
+    group.add_argument(
+        "--num-workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="worker processes of the local runner (default: %(default)s)",
+    )
+
+
+def _add_query(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("datastore", metavar="DIR", help="folder of the datastore")
+    parser.add_argument("photos", metavar="PHOTO", nargs="+", help="JPEG, PNG or WebP file")
+    parser.add_argument(
+        "-k", type=int, default=5, metavar="N", help="neighbours a photo (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--clip-model",
+        metavar="MODEL",
+        help="encoder to embed the photos with; it must be the one that the datastore was made "
+        "with (default: the one that the datastore names)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON list, for machines")
+
+
+def _known_flags(parser: argparse.ArgumentParser) -> frozenset[str]:
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return frozenset(
+        flag for command in commands.choices.values() for flag in command._option_string_actions
+    )
+
+
+def _plain_name(word: str, known: frozenset[str]) -> str:
+    """`--batch_size=8` as `--batch-size=8`, for flags of ours only; Beam's have underscores."""
+    name, equals, value = word.partition("=")
+    dashed = name.replace("_", "-") if name.startswith("--") else name
+    dashed = _ALIASES.get(dashed, dashed)
+    return dashed + equals + value if dashed in known else word
+
+
+def _inputs(arguments: argparse.Namespace) -> InputOptions:
+    fields = SampleFields(
+        image_keys=tuple(key for key in arguments.image_key.split(";") if key),
+        caption_key=arguments.caption_key,
+        caption_json_field=arguments.caption_json_field,
+        tag_fields=tuple(name.strip() for name in arguments.tag_fields.split(",") if name.strip()),
+    )
+    return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+
+
+def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> RunnerOptions:
+    return RunnerOptions(arguments.runner, arguments.num_workers, beam_args)
+
+
+def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOptions:
+    runner = _runner(arguments, beam_args)
+    return MineOptions(arguments.out, _inputs(arguments), runner, arguments.spacy_model)
+
+
+def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOptions:
+    return EmbedOptions(
+        arguments.out,
+        _inputs(arguments),
+        _runner(arguments, beam_args),
+        arguments.clip_model,
+        arguments.batch_size,
+        arguments.num_prepro_workers,
+    )
+
+
+def _index(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> IndexOptions:
+    runner = _runner(arguments, beam_args)
+    memory = arguments.max_index_memory_usage
+    return IndexOptions(arguments.out, runner, arguments.index_key, memory)
+
+
+def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOptions:
+    return BuildOptions(
+        _mine(arguments, beam_args), _embed(arguments, beam_args), _index(arguments, beam_args)
+    )
+
+
+def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> VerifyOptions:
+    return VerifyOptions(arguments.datastore)
+
+
+def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
+    photos = tuple(arguments.photos)
+    return QueryOptions(
+        arguments.datastore, photos, arguments.k, arguments.clip_model, arguments.json
+    )
+
+
+_READERS = {
+    "build": _build,
+    "mine": _mine,
+    "embed": _embed,
+    "index": _index,
+    "verify": _verify,
+    "query": _query,
+}

@@ -1,0 +1,113 @@
+"""The job that embeds images: every shard becomes a part of the embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+from rich.console import Console
+
+from index.embed import EmbedOptions as PartOptions
+from index.embed import embed_fingerprint, embed_part
+from index.encoder import load_encoder
+from pipelines.options import EmbedOptions
+from pipelines.runner import check_runner, run_job
+from pipelines.shards import Plan, open_output, plan_inputs, process_part, progress_for
+from pipelines.summary import print_stage
+from tagmine.errors import TagmineError
+from tagmine.layout import ENCODER_PIN, locked
+from tagmine.manifest import EncoderPin, write_pin
+from tagmine.sources import Source
+from tagmine.stage import PartResult, ReportProgress
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EmbedJob:
+    """What a worker needs to embed a shard.
+
+    Attributes:
+        root: the datastore's folder.
+        clip_model: the encoder.
+        options: which member is the image, and how images are batched.
+        maker: fingerprint that the worker's own encoder must have.
+        progress: folder for heartbeats, if the worker shares it with the launcher.
+    """
+
+    root: str
+    clip_model: str
+    options: PartOptions
+    maker: str
+    progress: str | None
+
+
+class EmbedShards(beam.PTransform):
+    """`Source` in, `PartResult` out: each shard's images as a part of the embeddings."""
+
+    def __init__(self, job: EmbedJob) -> None:
+        super().__init__()
+        self._job = job
+
+    def expand(self, sources: beam.PCollection) -> beam.PCollection:
+        return (
+            sources
+            | "Spread shards" >> beam.Reshuffle()
+            | "Embed images" >> beam.Map(_embed, self._job, Shared())
+        )
+
+
+def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
+    def make(report: ReportProgress) -> PartResult:
+        encoder = shared.acquire(lambda: load_encoder(job.clip_model))
+        if embed_fingerprint(encoder, job.options.fields, job.options.limits) != job.maker:
+            raise TagmineError(
+                "a worker's encoder differs from the launcher's: tagmine, open_clip or the weights "
+                "have another version there. Install the same ones everywhere and start again."
+            )
+        return embed_part(Path(job.root), source, job.options, encoder, report)
+
+    return process_part("embed", source, job.progress, make)
+
+
+def build(root: beam.Pipeline, sources: Sequence[Source], job: EmbedJob) -> beam.PCollection:
+    """The pipeline: every source as a part; yields `PartResult`s."""
+    return root | "List shards" >> beam.Create(sources) | "Embed shards" >> EmbedShards(job)
+
+
+def prepare(options: EmbedOptions) -> EncoderPin:
+    """Load the encoder, so that a wrong one stops the command before any shard is read.
+
+    Raises:
+        ConfigurationError: for a model that is unknown, or whose weights cannot be had.
+    """
+    encoder = load_encoder(options.clip_model)
+    part_options = _part_options(options)
+    maker = embed_fingerprint(encoder, part_options.fields, part_options.limits)
+    card = dataclasses.asdict(encoder.card)
+    return EncoderPin(**card, fingerprint=encoder.card.fingerprint, maker=maker)
+
+
+def _part_options(options: EmbedOptions) -> PartOptions:
+    return PartOptions(options.inputs.fields, options.batch_size, options.num_prepro_workers)
+
+
+def run(options: EmbedOptions, console: Console) -> None:
+    """`tagmine embed`: plan, embed every shard, say what was read, written and rejected."""
+    check_runner(options.runner)
+    pin = prepare(options)
+    plan = plan_inputs(options.out, options.inputs, console)
+    with locked(plan.root):
+        open_output(plan)
+        embed(options, plan, pin, console)
+
+
+def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) -> None:
+    """Run the job over a planned, locked output folder."""
+    write_pin(plan.root / ENCODER_PIN, pin)
+    with progress_for(options.runner, console, "embed", plan.sources) as progress:
+        part_options = _part_options(options)
+        job = EmbedJob(str(plan.root), options.clip_model, part_options, pin.maker, progress)
+        run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
+    print_stage(console, plan.root, "embed", plan.sources)

@@ -1,0 +1,62 @@
+"""The `tagmine` command: parse, dispatch, and say in one sentence what went wrong."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from pipelines.command_line import parse
+from pipelines.options import (
+    BuildOptions,
+    EmbedOptions,
+    IndexOptions,
+    MineOptions,
+    QueryOptions,
+    VerifyOptions,
+)
+from tagmine.errors import TagmineError
+
+_MODULES = {
+    BuildOptions: "pipelines.build",
+    MineOptions: "pipelines.mine",
+    EmbedOptions: "pipelines.embed",
+    IndexOptions: "pipelines.index",
+    VerifyOptions: "pipelines.verify",
+    QueryOptions: "pipelines.query",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Returns:
+        The exit status: 0 when all is well, 1 for a failure or a lie found by verify, 2 for a
+        usage error, 130 when interrupted.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        # Late: Beam, torch and FAISS take seconds to import, and --help needs none of them.
+        module = importlib.import_module(_MODULES[type(options)])
+        from rich.console import Console
+
+        json_output = isinstance(options, QueryOptions)
+        module.run(options, Console(stderr=not json_output))
+    except TagmineError as error:
+        print(f"tagmine: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tagmine: interrupted; run the same command to go on.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has left; Python would complain again while closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

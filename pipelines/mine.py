@@ -1,0 +1,121 @@
+"""The job that mines captions: every shard becomes a part of the tag table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+from rich.console import Console
+
+from pipelines.options import MineOptions
+from pipelines.runner import check_runner, run_job
+from pipelines.shards import Plan, open_output, plan_inputs, process_part, progress_for
+from pipelines.summary import print_stage
+from tagmine.errors import TagmineError
+from tagmine.layout import TAGGER_PIN, locked
+from tagmine.manifest import TaggerPin, write_pin
+from tagmine.mine import mine_fingerprint, mine_part
+from tagmine.samples import SampleFields
+from tagmine.sources import Source
+from tagmine.stage import PartResult, ReportProgress
+from tagmine.tagger import Tagger, load_tagger
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MineJob:
+    """What a worker needs to mine a shard.
+
+    Attributes:
+        root: the datastore's folder.
+        fields: where captions are.
+        spacy_model: the pipeline, None for the embedded one.
+        maker: fingerprint that the worker's own tagger must have.
+        progress: folder for heartbeats, if the worker shares it with the launcher.
+    """
+
+    root: str
+    fields: SampleFields
+    spacy_model: str | None
+    maker: str
+    progress: str | None
+
+
+class MineShards(beam.PTransform):
+    """`Source` in, `PartResult` out: each shard's captions as a part of the tag table."""
+
+    def __init__(self, job: MineJob) -> None:
+        super().__init__()
+        self._job = job
+
+    def expand(self, sources: beam.PCollection) -> beam.PCollection:
+        return (
+            sources
+            | "Spread shards" >> beam.Reshuffle()
+            | "Mine captions" >> beam.Map(_mine, self._job, Shared())
+        )
+
+
+def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
+    def make(report: ReportProgress) -> PartResult:
+        tagger = shared.acquire(lambda: load_tagger(job.spacy_model))
+        if mine_fingerprint(tagger, job.fields) != job.maker:
+            raise TagmineError(
+                "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline has "
+                "another version there. Install the same ones everywhere and start again."
+            )
+        return mine_part(Path(job.root), source, job.fields, tagger, report)
+
+    return process_part("mine", source, job.progress, make)
+
+
+def build(root: beam.Pipeline, sources: Sequence[Source], job: MineJob) -> beam.PCollection:
+    """The pipeline: every source as a part; yields `PartResult`s."""
+    return root | "List shards" >> beam.Create(sources) | "Mine shards" >> MineShards(job)
+
+
+def prepare(options: MineOptions) -> tuple[Tagger, TaggerPin]:
+    """Load the tagger, so that a wrong one stops the command before any shard is read.
+
+    Raises:
+        ConfigurationError: for a pipeline that is not there or cannot be used.
+    """
+    tagger = load_tagger(options.spacy_model)
+    card = tagger.card
+    fields = options.inputs.fields
+    pin = TaggerPin(
+        pipeline=card.pipeline,
+        version=card.version,
+        spacy=card.spacy,
+        backend=card.backend,
+        fingerprint=card.fingerprint,
+        image_keys=fields.image_keys,
+        caption_key=fields.caption_key,
+        json_key=fields.json_key,
+        caption_json_field=fields.caption_json_field,
+        tag_fields=fields.tag_fields,
+        maker=mine_fingerprint(tagger, fields),
+    )
+    return tagger, pin
+
+
+def run(options: MineOptions, console: Console) -> None:
+    """`tagmine mine`: plan, mine every shard, say what was read, written and rejected."""
+    check_runner(options.runner)
+    _, pin = prepare(options)
+    plan = plan_inputs(options.out, options.inputs, console)
+    with locked(plan.root):
+        open_output(plan)
+        mine(options, plan, pin, console)
+
+
+def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> None:
+    """Run the job over a planned, locked output folder."""
+    write_pin(plan.root / TAGGER_PIN, pin)
+    with progress_for(options.runner, console, "mine", plan.sources) as progress:
+        fields = options.inputs.fields
+        job = MineJob(str(plan.root), fields, options.spacy_model, pin.maker, progress)
+        run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
+    print_stage(console, plan.root, "mine", plan.sources)

@@ -1,0 +1,140 @@
+"""What each command is asked to do, validated: the result of reading its command line."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tagmine.errors import ConfigurationError
+from tagmine.samples import SampleFields
+
+DEFAULT_CLIP_MODEL = "ViT-B-32/laion2b_s34b_b79k"
+DEFAULT_INDEX_MEMORY = "4G"
+DEFAULT_BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """Where and how wide a job runs.
+
+    Attributes:
+        runner: name of a Beam runner, or "local" for Beam's in-process portable runner.
+        num_workers: worker processes of the local runner.
+        beam_args: Beam's own options, passed on as they are.
+
+    Raises:
+        ConfigurationError: for fewer than one worker, or several with another runner.
+    """
+
+    runner: str = "local"
+    num_workers: int = 1
+    beam_args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 1:
+            raise ConfigurationError(f"--num-workers {self.num_workers}: give 1 or more.")
+        if self.num_workers > 1 and self.runner != "local":
+            raise ConfigurationError(
+                f"--num-workers is for the local runner; with --runner={self.runner} give that "
+                "runner's own option, such as --parallelism=8 for Flink."
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InputOptions:
+    """Which shards are read, and which members of their samples.
+
+    Attributes:
+        shards: paths, globs, brace ranges, @lists or URLs.
+        fields: which members are image, caption and structured fields.
+        dataset: first half of the namespace of keys; by default the shard's folder.
+
+    Raises:
+        ConfigurationError: for a dataset name that is no single name.
+    """
+
+    shards: tuple[str, ...]
+    fields: SampleFields
+    dataset: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dataset is not None and (not self.dataset or "/" in self.dataset):
+            raise ConfigurationError(f"--dataset {self.dataset!r}: give one name without a slash.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MineOptions:
+    """`tagmine mine`."""
+
+    out: str
+    inputs: InputOptions
+    runner: RunnerOptions
+    spacy_model: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EmbedOptions:
+    """`tagmine embed`.
+
+    Raises:
+        ConfigurationError: for a batch size or number of threads below 1.
+    """
+
+    out: str
+    inputs: InputOptions
+    runner: RunnerOptions
+    clip_model: str = DEFAULT_CLIP_MODEL
+    batch_size: int = DEFAULT_BATCH_SIZE
+    num_prepro_workers: int = 4
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigurationError(f"--batch-size {self.batch_size}: give 1 or more.")
+        if self.num_prepro_workers < 1:
+            raise ConfigurationError(
+                f"--num-prepro-workers {self.num_prepro_workers}: give 1 or more."
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """`tagmine index`."""
+
+    out: str
+    runner: RunnerOptions
+    index_key: str | None = None
+    max_index_memory_usage: str = DEFAULT_INDEX_MEMORY
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """`tagmine build`: the options of its three stages."""
+
+    mine: MineOptions
+    embed: EmbedOptions
+    index: IndexOptions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """`tagmine verify`."""
+
+    datastore: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueryOptions:
+    """`tagmine query`.
+
+    Raises:
+        ConfigurationError: for k below 1.
+    """
+
+    datastore: str
+    photos: tuple[str, ...]
+    k: int = 5
+    clip_model: str | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ConfigurationError(f"-k {self.k}: give 1 or more.")

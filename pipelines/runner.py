@@ -1,0 +1,90 @@
+"""Run a pipeline on the runner that was asked for, and turn its failures into sentences."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipelines.options import RunnerOptions
+from pipelines.progress import read_failure
+from tagmine.errors import ConfigurationError, TagmineError
+
+
+class JobError(TagmineError):
+    """A Beam job failed; its text names the cause and what to do."""
+
+
+def check_runner(options: RunnerOptions) -> None:
+    """Stop before any work when Beam would not know a flag; Beam itself ignores it in silence.
+
+    Raises:
+        ConfigurationError: naming the flag, and the nearest one that Beam has.
+    """
+    parser = _BeamArgumentParser(allow_abbrev=False)
+    for kind in PipelineOptions.__subclasses__():
+        kind._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(options.beam_args))
+    if unknown:
+        name = unknown[0].split("=")[0]
+        near = difflib.get_close_matches(name, list(parser._option_string_actions), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(
+            f"{unknown[0]}: neither tagmine nor Beam has this option.{hint} Write Beam's options "
+            "as --name=value; tagmine COMMAND --help lists ours."
+        )
+
+
+def run_job(
+    options: RunnerOptions, build: Callable[[beam.Pipeline], object], progress: str | None
+) -> None:
+    """Build a pipeline, run it, and wait for its end.
+
+    Args:
+        options: which runner.
+        build: adds the transforms to the pipeline.
+        progress: folder that workers write heartbeats and failures to, if they share it.
+
+    Raises:
+        TagmineError: when the job fails.
+    """
+    pipeline = _make_pipeline(options)
+    build(pipeline)
+    # Beam logs each failure of a worker with its whole stack; the sentence comes from us.
+    quiet = logging.getLogger("apache_beam")
+    level = quiet.level
+    quiet.setLevel(logging.CRITICAL if is_local(options) else level)
+    try:
+        pipeline.run().wait_until_finish()
+    except TagmineError:
+        raise
+    except RuntimeError as error:
+        message = read_failure(progress) if progress else None
+        raise JobError(message or f"the {options.runner} job failed: {error}") from error
+    finally:
+        quiet.setLevel(level)
+
+
+def is_local(options: RunnerOptions) -> bool:
+    """Whether workers are processes of this machine that see our temporary files."""
+    return options.runner == "local"
+
+
+def _make_pipeline(options: RunnerOptions) -> beam.Pipeline:
+    if not is_local(options):
+        return beam.Pipeline(
+            options=PipelineOptions([f"--runner={options.runner}", *options.beam_args])
+        )
+    flags = list(options.beam_args)
+    if options.num_workers > 1:
+        flags += [
+            "--direct_running_mode=multi_processing",
+            f"--direct_num_workers={options.num_workers}",
+        ]
+    # Named, since "DirectRunner" would first download and try Prism, and where a job fails
+    # there, run it a second time.
+    return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags))

@@ -1,0 +1,36 @@
+"""What a command prints when a stage or a build is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from tagmine.embeddings import open_embeddings
+from tagmine.layout import embeddings_path, tags_path
+from tagmine.manifest import StageCount, sum_counts
+from tagmine.parts import PartFooter, read_tags_footer
+from tagmine.rejects import REASONS
+from tagmine.sources import Source
+
+
+def _footer(root: Path, stage: str, part: int) -> PartFooter:
+    if stage == "mine":
+        return read_tags_footer(root / tags_path(part))
+    return open_embeddings(root / embeddings_path(part)).footer
+
+
+def print_stage(console: Console, root: Path, stage: str, sources: Sequence[Source]) -> None:
+    """Print what a stage read, wrote and rejected, with a line for each reason."""
+    footers = [_footer(root, stage, source.part) for source in sources]
+    total = sum_counts([StageCount(f.read, f.written, f.rejected) for f in footers])
+    console.print(f"{stage:<6} {describe_count(total)}", highlight=False)
+    for reason, count in total.rejected.items():
+        console.print(f"         {count:,} × {reason}: {REASONS[reason]}", highlight=False)
+
+
+def describe_count(total: StageCount) -> str:
+    """ "1,200 read = 1,197 written + 3 rejected"."""
+    rejected = sum(total.rejected.values())
+    return f"{total.read:,} read = {total.written:,} written + {rejected:,} rejected"

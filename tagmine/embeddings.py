@@ -1,0 +1,141 @@
+"""The embeddings part: an uncompressed Arrow IPC file, read memory-mapped and by row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tagmine.errors import DatastoreError
+from tagmine.layout import atomic_path
+from tagmine.parts import PartFooter, embeddings_schema, parse_footer, rows_sha256
+
+
+def write_embeddings(
+    path: Path, ids: np.ndarray, keys: Sequence[str], vectors: np.ndarray, footer: PartFooter
+) -> None:
+    """Write an embeddings part, whole or not at all.
+
+    Args:
+        path: where it goes.
+        ids: int64 [n], ascending.
+        keys: n namespaced keys.
+        vectors: float16 [n, dim], unit norm.
+        footer: its footer; `rows_sha256` is filled in here.
+
+    Raises:
+        ValueError: for arrays of other types or lengths, or ids that do not ascend.
+    """
+    if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.ndim != 2:
+        raise ValueError(
+            f"expected int64 ids and float16 vectors, got {ids.dtype}, {vectors.dtype}"
+        )
+    if not len(ids) == len(keys) == len(vectors) or np.any(np.diff(ids) <= 0):
+        raise ValueError("ids, keys and vectors must have one length, and ids must ascend")
+    dim = vectors.shape[1]
+    hashed = rows_sha256(ids.tobytes(), np.ascontiguousarray(vectors).tobytes())
+    footer = dataclasses.replace(footer, rows_sha256=hashed)
+    schema = embeddings_schema(dim).with_metadata(footer.to_metadata())
+    values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    columns = [
+        pa.array(ids),
+        pa.array(keys, pa.string()),
+        pa.FixedSizeListArray.from_arrays(values, dim),
+    ]
+    batch = pa.record_batch(columns, schema=schema)
+    with (
+        atomic_path(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        writer.write_batch(batch)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EmbeddingsPart:
+    """An embeddings part, memory-mapped: opening it reads nothing but its footer.
+
+    Attributes:
+        path: the file.
+        footer: what the file says of itself.
+        ids: int64 [n], ascending.
+        vectors: float16 [n, dim], a view of the file.
+    """
+
+    path: Path
+    footer: PartFooter
+    ids: np.ndarray
+    vectors: np.ndarray
+    _keys: pa.StringArray
+
+    @property
+    def dim(self) -> int:
+        return self.vectors.shape[1]
+
+    def rows_of(self, ids: np.ndarray) -> np.ndarray:
+        """Row numbers int64 [m] of the given ids; -1 for those that the part does not hold."""
+        rows = np.searchsorted(self.ids, ids)
+        rows = np.minimum(rows, max(len(self.ids) - 1, 0))
+        if not len(self.ids):
+            return np.full(len(ids), -1, np.int64)
+        return np.where(self.ids[rows] == ids, rows, -1)
+
+    def keys(self) -> pa.StringArray:
+        """The n namespaced keys.
+
+        Raises:
+            pyarrow.ArrowInvalid: when the file's offsets lead outside of it.
+        """
+        # Only here: it reads every key, and most readers need none.
+        self._keys.validate(full=True)
+        return self._keys
+
+    def check_rows(self) -> None:
+        """Recompute the hash of ids and vectors.
+
+        Raises:
+            DatastoreError: when it is not the one that the footer names.
+        """
+        found = rows_sha256(self.ids.tobytes(), self.vectors.tobytes())
+        if found != self.footer.rows_sha256:
+            raise DatastoreError(
+                f"{self.path}: its ids or vectors have changed since it was written. Run tagmine "
+                "build again with the same shards; it makes the part anew."
+            )
+
+
+def open_embeddings(path: Path) -> EmbeddingsPart:
+    """Open an embeddings part memory-mapped.
+
+    Raises:
+        DatastoreError: for a file that is damaged or is no embeddings part.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            footer = parse_footer(path, reader.schema.metadata)
+            return _map_rows(path, footer, reader)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise DatastoreError(
+            f"{path} cannot be read as an embeddings part ({type(error).__name__}: {error}). Run "
+            "tagmine build again with the same shards; it makes damaged parts anew."
+        ) from error
+
+
+def _map_rows(path: Path, footer: PartFooter, reader: pa.ipc.RecordBatchFileReader):
+    dim = reader.schema.field("embedding").type.list_size
+    if not reader.schema.remove_metadata().equals(embeddings_schema(dim)):
+        raise ValueError(f"its schema is {reader.schema.remove_metadata()}")
+    if reader.num_record_batches != 1:
+        raise ValueError(f"it has {reader.num_record_batches} record batches, expected 1")
+    batch = reader.get_batch(0)
+    # A stranger's file may state lengths that its buffers do not have.
+    batch.validate()
+    if batch.num_rows != footer.written:
+        raise ValueError(f"it has {batch.num_rows} rows, its footer says {footer.written}")
+    ids = batch.column("id").to_numpy(zero_copy_only=True)
+    flat = batch.column("embedding").flatten().to_numpy(zero_copy_only=True)
+    return EmbeddingsPart(path, footer, ids, flat.reshape(-1, dim), batch.column("key"))

@@ -1,0 +1,153 @@
+"""Names, ids and atomic writes: where each file of a datastore is and how it gets there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from tagmine.errors import ConfigurationError
+
+FORMAT_VERSION = 1
+POSITION_BITS = 32
+MAX_PARTS = 1 << 31
+
+MANIFEST = "manifest.json"
+SOURCES = "sources.json"
+TRAINED_INDEX = "index/trained.faiss"
+TAGGER_PIN = "tags/tagger.json"
+ENCODER_PIN = "embeddings/encoder.json"
+_TEMPORARY_MARK = ".tmp-"
+
+
+def sample_id(part: int, position: int) -> int:
+    """The id of a sample: `part << 32 | position in the shard`, a non-negative int64.
+
+    Raises:
+        ValueError: for a part or position outside what an int64 can hold.
+    """
+    if not 0 <= part < MAX_PARTS or not 0 <= position < 1 << POSITION_BITS:
+        raise ValueError(f"part {part}, position {position}: outside 0..2^31, 0..2^32")
+    return part << POSITION_BITS | position
+
+
+def part_of(row_id: int) -> int:
+    """The part that a sample id belongs to."""
+    return row_id >> POSITION_BITS
+
+
+def tags_path(part: int) -> str:
+    return f"tags/part-{part:05d}.parquet"
+
+
+def embeddings_path(part: int) -> str:
+    return f"embeddings/part-{part:05d}.arrow"
+
+
+def rejects_path(stage: str, part: int) -> str:
+    return f"rejects/{stage}/part-{part:05d}.parquet"
+
+
+def index_shard_path(shard: int) -> str:
+    return f"index/shard-{shard:05d}.faiss"
+
+
+def card_path(index_file: str) -> str:
+    """The JSON card beside an index file, which FAISS's own format has no room for."""
+    return str(Path(index_file).with_suffix(".json"))
+
+
+@contextlib.contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary sibling of `target`, renamed onto it when the block ends well.
+
+    The file is flushed to disk before the rename and the folder after it, so that a power cut
+    leaves the old file or the new one. On an error the temporary file is removed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Unique, since a worker orphaned by a killed launcher may still be writing the same part.
+    temporary = target.with_name(f".{target.name}{_TEMPORARY_MARK}{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+        _flush(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Replace `target` by `data`, whole or not at all."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+
+
+def remove_leftovers(root: Path) -> int:
+    """Delete the temporary files that killed writers left below `root`; returns how many."""
+    leftovers = [path for path in root.rglob(f".*{_TEMPORARY_MARK}*") if path.is_file()]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def is_leftover(path: Path) -> bool:
+    return path.name.startswith(".") and _TEMPORARY_MARK in path.name
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold `root` for one writer; the lock ends with the process, however it ends.
+
+    Raises:
+        ConfigurationError: when another process holds it.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    # The folder itself is locked: a lock file would outlive a crash and say nothing true.
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"{root}: another tagmine job is writing to this folder. Wait for it to end, "
+                "or give --out another folder."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def output_folder(out: str) -> Path:
+    """The folder that `--out` names.
+
+    Raises:
+        ConfigurationError: for a URL, a file, or a folder that holds something else.
+    """
+    if "://" in out:
+        raise ConfigurationError(
+            f"--out {out}: a datastore is written to a local folder. Build it there and copy "
+            "the folder to the object store afterwards; every path inside it is relative."
+        )
+    root = Path(out).absolute()
+    if root.exists() and not root.is_dir():
+        raise ConfigurationError(f"--out {out}: there is a file of that name; give a folder.")
+    if root.is_dir() and not (root / SOURCES).exists():
+        others = sorted(path.name for path in root.iterdir() if not is_leftover(path))
+        if others:
+            raise ConfigurationError(
+                f"--out {out}: the folder is not a datastore and not empty (it holds "
+                f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}). Give an empty or new "
+                "folder, so that nothing of yours is mixed with it."
+            )
+    return root
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

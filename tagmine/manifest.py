@@ -1,0 +1,267 @@
+"""The manifest: what a datastore is made of and what must match when it is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from tagmine.errors import DatastoreError
+from tagmine.layout import FORMAT_VERSION, MANIFEST, write_atomically
+from tagmine.rejects import REASONS
+
+# A manifest of 100,000 parts has about 100 MB.
+MAX_MANIFEST_BYTES = 1 << 30
+
+_Pin = TypeVar("_Pin")
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+# No absolute path and no "..": a datastore refers to nothing outside itself.
+_RelativePath = Annotated[str, Field(pattern=r"^[a-z]+(/[a-z0-9][a-z0-9._-]*)+$", max_length=200)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileCard:
+    """One file: its path inside the datastore, its rows, size and hash."""
+
+    __pydantic_config__ = _STRICT
+
+    path: _RelativePath
+    rows: _Count
+    bytes: _Count
+    sha256: _Sha256
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StageCount:
+    """What a stage did with a part: read = written + the sum of rejected."""
+
+    __pydantic_config__ = _STRICT
+
+    read: _Count
+    written: _Count
+    rejected: dict[str, _Count]
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.rejected) - set(REASONS))
+        if unknown:
+            raise ValueError(f"unknown reject reasons {', '.join(unknown)}")
+        if self.read != self.written + sum(self.rejected.values()):
+            raise ValueError(
+                f"{self.read} read is not {self.written} written + "
+                f"{sum(self.rejected.values())} rejected"
+            )
+
+    def __add__(self, other: StageCount) -> StageCount:
+        reasons = sorted({*self.rejected, *other.rejected})
+        return StageCount(
+            self.read + other.read,
+            self.written + other.written,
+            {r: self.rejected.get(r, 0) + other.rejected.get(r, 0) for r in reasons},
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PartCard:
+    """One part: the shard it was made from, its files, and the counts of each stage."""
+
+    __pydantic_config__ = _STRICT
+
+    part: Annotated[int, Field(ge=0, lt=1 << 31)]
+    source: str
+    source_sha256: _Sha256
+    source_bytes: _Count
+    tags: FileCard
+    embeddings: FileCard
+    rejects: tuple[FileCard, ...]
+    stages: dict[Literal["mine", "embed", "index"], StageCount]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaggerPin:
+    """What the tags were made by."""
+
+    __pydantic_config__ = _STRICT
+
+    pipeline: str
+    version: str
+    spacy: str
+    backend: str
+    fingerprint: _Sha256
+    image_keys: tuple[str, ...]
+    caption_key: str
+    json_key: str
+    caption_json_field: str | None
+    tag_fields: tuple[str, ...]
+    maker: _Sha256
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncoderPin:
+    """What the embeddings were made by, and what queries must be embedded by."""
+
+    __pydantic_config__ = _STRICT
+
+    clip_model: str
+    architecture: str
+    weights_sha256: _Sha256
+    activation: str
+    preprocessing: str
+    dim: Annotated[int, Field(gt=0, le=65536)]
+    precision: str
+    fingerprint: _Sha256
+    maker: _Sha256
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IndexShardCard:
+    """One index shard: its file and card, and the parts whose vectors it holds."""
+
+    __pydantic_config__ = _STRICT
+
+    file: FileCard
+    card: FileCard
+    parts: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IndexCard:
+    """The index: its specification, metric, search defaults and files."""
+
+    __pydantic_config__ = _STRICT
+
+    index_key: str
+    metric: Literal["ip"]
+    dim: Annotated[int, Field(gt=0, le=65536)]
+    vectors: _Count
+    trained_on: _Count
+    nprobe: Annotated[int, Field(ge=0)]
+    rerank: Annotated[int, Field(ge=0)]
+    trained: FileCard
+    trained_card: FileCard
+    shards: tuple[IndexShardCard, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest:
+    """The whole of `manifest.json`; docs/format.md says what each field means."""
+
+    __pydantic_config__ = _STRICT
+
+    format: Literal["tagmine-datastore"]
+    format_version: int
+    name: str
+    images: _Count
+    tagger: TaggerPin
+    encoder: EncoderPin
+    index: IndexCard
+    totals: dict[Literal["mine", "embed", "index"], StageCount]
+    parts: tuple[PartCard, ...]
+
+    def __post_init__(self) -> None:
+        for stage, total in self.totals.items():
+            summed = sum_counts([part.stages[stage] for part in self.parts])
+            if summed != total:
+                raise ValueError(f"the totals of {stage} are not the sum over the parts")
+        if self.images != self.index.vectors:
+            raise ValueError(f"{self.images} images, but {self.index.vectors} vectors")
+        numbers = [part.part for part in self.parts]
+        if numbers != sorted(set(numbers)):
+            raise ValueError("the parts are not in ascending order, each once")
+
+    def files(self) -> list[FileCard]:
+        """Every file that the manifest pins."""
+        listed = [self.index.trained, self.index.trained_card]
+        for shard in self.index.shards:
+            listed += [shard.file, shard.card]
+        for part in self.parts:
+            listed += [part.tags, part.embeddings, *part.rejects]
+        return listed
+
+
+def write_pin(path: Path, pin: TaggerPin | EncoderPin) -> None:
+    """Record what a stage works with, before its first part, for the stages that come later."""
+    data = TypeAdapter(type(pin)).dump_json(pin, indent=1) + b"\n"
+    if not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)
+
+
+def read_pin(path: Path, kind: type[_Pin], stage: str) -> _Pin:
+    """What `write_pin` recorded.
+
+    Raises:
+        DatastoreError: when the stage has not run, or the file is damaged.
+    """
+    if not path.is_file():
+        raise DatastoreError(f"{path} is missing: run tagmine {stage} on this folder first.")
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise DatastoreError(f"{path} is damaged; run tagmine {stage} again.") from error
+
+
+def sum_counts(counts: list[StageCount]) -> StageCount:
+    """The counts of several parts as one, reasons in alphabetical order."""
+    return sum(counts, start=StageCount(0, 0, {}))
+
+
+def fingerprint(*values: object) -> str:
+    """sha256, as hex, of the canonical JSON of the values."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Publish the datastore: the last thing that a build does."""
+    data = TypeAdapter(Manifest).dump_json(manifest, indent=1)
+    write_atomically(root / MANIFEST, data + b"\n")
+
+
+def read_manifest(root: Path) -> Manifest:
+    """The manifest of the datastore in `root`.
+
+    Raises:
+        DatastoreError: when there is none, it is damaged, or it has another format version.
+    """
+    path = root / MANIFEST
+    if not root.is_dir():
+        raise DatastoreError(f"{root}: there is no such folder; give the folder of a datastore.")
+    if not path.is_file():
+        raise DatastoreError(
+            f"{root} has no {MANIFEST}, so it is not a finished datastore. If a build was "
+            "interrupted, run the same tagmine build again; it goes on where it stopped."
+        )
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise DatastoreError(f"{path} has more than {MAX_MANIFEST_BYTES:,} bytes; it is refused.")
+    data = path.read_bytes()
+    _check_version(path, data)
+    try:
+        return TypeAdapter(Manifest).validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the whole"
+        raise DatastoreError(
+            f"{path} is damaged: {place}: {first['msg']}. Restore it from a copy, or run tagmine "
+            "build again with the same shards."
+        ) from error
+
+
+def _check_version(path: Path, data: bytes) -> None:
+    try:
+        header = json.loads(data)
+        version = header["format_version"] if header["format"] == "tagmine-datastore" else None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DatastoreError(
+            f"{path} is no tagmine manifest ({type(error).__name__}: {error}). Restore it from a "
+            "copy, or run tagmine build again with the same shards."
+        ) from error
+    if version != FORMAT_VERSION:
+        raise DatastoreError(
+            f"{path} has format version {version!r}; this tagmine reads version {FORMAT_VERSION}. "
+            "Upgrade tagmine to open a newer datastore, or build it again."
+        )

@@ -1,0 +1,245 @@
+"""The files of a part: their schemas, their footers, and how each is written and read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tagmine.errors import DatastoreError
+from tagmine.layout import FORMAT_VERSION, atomic_path
+from tagmine.rejects import MAX_DETAIL, Reject
+from tagmine.tags import Tag
+
+FOOTER_KEY = b"tagmine"
+ROW_GROUP_ROWS = 8192
+
+TAG_TYPE = pa.struct(
+    [
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("lemma", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("attributes", pa.list_(pa.string()), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("count", pa.int32(), nullable=False),
+    ]
+)
+TAGS_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("caption", pa.string(), nullable=False),
+        pa.field("more_captions", pa.list_(pa.string()), nullable=False),
+        pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
+    ]
+)
+REJECTS_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+
+
+def embeddings_schema(dim: int) -> pa.Schema:
+    """Schema of an embeddings part: id, key, and a float16 vector of `dim` values."""
+    return pa.schema(
+        [
+            pa.field("id", pa.int64(), nullable=False),
+            pa.field("key", pa.string(), nullable=False),
+            pa.field("embedding", pa.list_(pa.float16(), dim), nullable=False),
+        ]
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PartFooter:
+    """What a part file says of itself, in the file's schema metadata.
+
+    Attributes:
+        format_version: the format that the file follows.
+        stage: "mine" or "embed".
+        part: its number.
+        source: name of the shard it was made from.
+        source_sha256: hash of that shard's bytes.
+        source_bytes: the shard's size.
+        maker: fingerprint of the tagger or encoder and of the options that decide the rows.
+        read: samples read; equals written plus the sum of rejected.
+        written: rows of this file.
+        rejected: number of rejects by reason.
+        rows_sha256: hash of the ids and vectors of an embeddings part, "" for tags, whose pages
+            carry checksums of their own.
+
+    Raises:
+        ValueError: when the counts do not reconcile.
+    """
+
+    format_version: int
+    stage: str
+    part: int
+    source: str
+    source_sha256: str
+    source_bytes: int
+    maker: str
+    read: int
+    written: int
+    rejected: dict[str, int]
+    rows_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.read != self.written + sum(self.rejected.values()):
+            raise ValueError(
+                f"part {self.part} of {self.stage}: {self.read} read is not {self.written} "
+                f"written + {sum(self.rejected.values())} rejected"
+            )
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return {FOOTER_KEY: text.encode()}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TagRow:
+    """One image of the tag table; see docs/format.md for the columns."""
+
+    id: int
+    key: str
+    source: str
+    captions: tuple[str, ...]
+    tags: tuple[Tag, ...]
+
+
+class TagTableWriter:
+    """Writes a tags part row group by row group, so that memory does not grow with the part."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(
+            path, TAGS_SCHEMA, compression="zstd", write_page_checksum=True
+        )
+        self._rows: list[TagRow] = []
+        self.added = 0
+
+    def add(self, row: TagRow) -> None:
+        self._rows.append(row)
+        self.added += 1
+        if len(self._rows) >= ROW_GROUP_ROWS:
+            self._write_group()
+
+    def finish(self, footer: PartFooter) -> None:
+        self._write_group()
+        self._writer.add_key_value_metadata(footer.to_metadata())
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        if self._rows:
+            self._writer.write_table(tags_table(self._rows))
+            self._rows = []
+
+
+def tags_table(rows: Sequence[TagRow]) -> pa.Table:
+    """The rows as a table of `TAGS_SCHEMA`."""
+    columns = {
+        "id": [row.id for row in rows],
+        "key": [row.key for row in rows],
+        "source": [row.source for row in rows],
+        "caption": [row.captions[0] for row in rows],
+        "more_captions": [list(row.captions[1:]) for row in rows],
+        "tags": [[_tag_record(tag) for tag in row.tags] for row in rows],
+    }
+    return pa.table(columns, schema=TAGS_SCHEMA)
+
+
+def _tag_record(tag: Tag) -> dict:
+    return {
+        "text": tag.text,
+        "lemma": tag.lemma,
+        "kind": tag.kind,
+        "head": tag.head,
+        "attributes": list(tag.attributes),
+        "label": tag.label,
+        "count": tag.count,
+    }
+
+
+def tag_of_record(record: dict) -> Tag:
+    """The tag that a row of the tag table holds."""
+    return Tag(**{**record, "attributes": tuple(record["attributes"])})
+
+
+def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
+    """Write a rejects file, whole or not at all; one without rows says that there were none."""
+    columns = {
+        "id": [reject.id for reject in rejects],
+        "key": [reject.key for reject in rejects],
+        "stage": [reject.stage for reject in rejects],
+        "reason": [reject.reason for reject in rejects],
+        "detail": [_one_line(reject.detail) for reject in rejects],
+    }
+    table = pa.table(columns, schema=REJECTS_SCHEMA)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def _one_line(detail: str) -> str:
+    text = detail.encode("utf-8", "replace").decode()
+    return " ".join(text.split())[:MAX_DETAIL]
+
+
+def rows_sha256(ids: bytes, vectors: bytes) -> str:
+    """Hash of an embeddings part's rows: its int64 ids, then its float16 values, as bytes."""
+    digest = hashlib.sha256(ids)
+    digest.update(vectors)
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_tags_footer(path: Path) -> PartFooter:
+    """The footer of a tags part.
+
+    Raises:
+        DatastoreError: for a file that is damaged or was not written by tagmine.
+    """
+    try:
+        metadata = pq.ParquetFile(path).metadata.metadata
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return parse_footer(path, metadata)
+
+
+def parse_footer(path: Path, metadata: dict[bytes, bytes] | None) -> PartFooter:
+    """The footer within a file's schema metadata; see `read_tags_footer` for errors."""
+    text = (metadata or {}).get(FOOTER_KEY)
+    if text is None:
+        raise DatastoreError(f"{path} has no tagmine footer; it was not written by tagmine.")
+    try:
+        footer = PartFooter(**json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    if footer.format_version != FORMAT_VERSION:
+        raise DatastoreError(
+            f"{path} has format version {footer.format_version}; this tagmine reads version "
+            f"{FORMAT_VERSION}. Use the tagmine that wrote it, or build the part again."
+        )
+    return footer
+
+
+def _unreadable(path: Path, error: Exception) -> DatastoreError:
+    return DatastoreError(
+        f"{path} cannot be read ({type(error).__name__}: {error}). Run tagmine build again with "
+        "the same shards; it makes damaged parts anew."
+    )

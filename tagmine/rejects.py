@@ -1,0 +1,54 @@
+"""Why a sample is not in the datastore: the reasons, and the row that records one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+MAX_DETAIL = 300
+
+REASONS: dict[str, str] = {
+    "unsafe_path": "the member's name is absolute or leads out of the archive",
+    "unsafe_member": "the member is a link, a device or another thing that is not a plain file",
+    "duplicate_key": "an earlier sample of the shard has the same key",
+    "member_too_large": "a member that would be read is larger than its limit",
+    "broken_shard": "the archive ends or breaks here; the samples before it were read",
+    "no_caption": "the sample has no caption member, or the JSON field is missing",
+    "empty_caption": "every caption of the sample is empty",
+    "caption_too_long": "a caption is longer than its limit",
+    "caption_not_utf8": "a caption is not valid UTF-8 text",
+    "bad_json": "the JSON member cannot be parsed, is nested too deep, or has the wrong form",
+    "no_image": "the sample has no image member",
+    "image_undecodable": "the image is no JPEG, PNG or WebP, or is damaged",
+    "image_too_large": "the image has more pixels than the limit",
+    "no_tags_row": "the image was embedded but its caption was rejected, so it is not indexed",
+}
+
+STAGES = ("mine", "embed", "index")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reject:
+    """One sample that a stage left out.
+
+    Attributes:
+        id: the sample's id.
+        key: its namespaced key, as far as it is known.
+        stage: "mine", "embed" or "index".
+        reason: a key of `REASONS`.
+        detail: what was found, at most 300 characters.
+
+    Raises:
+        ValueError: for an unknown stage or reason.
+    """
+
+    id: int
+    key: str
+    stage: str
+    reason: str
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise ValueError(f"stage {self.stage!r} is none of {', '.join(STAGES)}")
+        if self.reason not in REASONS:
+            raise ValueError(f"reject reason {self.reason!r} is none of {', '.join(REASONS)}")
