@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from demo.train_pipeline import pack
+from demo.train_pipeline import evaluate, pack
 
 CONFIG = Path(__file__).with_name("config.cfg")
 DEFAULT_OUT = Path(__file__).parents[1] / "en_caption_sm"
@@ -44,15 +44,17 @@ def main(argv: list[str]) -> None:
     from spacy.cli.train import train
 
     options = parse(argv)
-    dev = options.data / "dev.spacy"
-    overrides = {"paths.train": str(options.data / "train.spacy"), "paths.dev": str(dev)}
+    train_file, dev_file = options.data / "train.spacy", options.data / "dev.spacy"
+    overrides = {"paths.train": str(train_file), "paths.dev": str(dev_file)}
     if options.max_steps:
         overrides["training.max_steps"] = options.max_steps
     with tempfile.TemporaryDirectory(prefix="en_caption_sm.") as work:
         train(CONFIG, work, overrides=overrides)
         pack.pack_pipeline(Path(work) / "model-best", options.lemma_tables, options.out)
-    for name, score in pack.score_pipeline(options.out, dev).items():
-        print(f"{name:16} {score:.4f}")
+    scores = evaluate.score_pipeline(options.out, dev_file, train_file)
+    pack.write_scores(options.out, scores)
+    for name, score in scores.items():
+        print(f"{name:18} {score:.4f}")
 
 
 if __name__ == "__main__":

@@ -41,18 +41,20 @@ LAST_NAMES = """Smith|Jones|Brown|Taylor|Wilson|Miller|Davis|Garcia|Martinez|Ros
 |Patel|Khan|Hassan|Silva|Santos|Lopez|Moreno|Andersen|Larsen|Johansson|Murphy|Kelly|Clark"""
 
 BUILDING_WORDS = """Market|Bridge|Square|Park|Station|Museum|Tower|Street|Avenue|Harbour|Beach|Hotel
-|Cathedral|Castle|Theatre|Stadium|Airport|Plaza|Gardens|Palace"""
-
-ONSETS = "b c d f g l m n p r s t v br cr dr gr pr tr st ch sh bl cl fl gl".split()
-VOWELS = "a e i o u a e i o ia ea io ou au".split()
-CODAS = "n r l s m ll nt rd rt ss nd ck".split()
-PLACE_ENDINGS = "ano ciano ville ton burg berg stad mouth ford ona ena ara ino etta osa ola".split()
+|Arch|Fountain|Church|Cathedral|Castle|Theatre|Stadium|Airport|Plaza|Gardens|Palace"""
 
 
 def split_list(text: str) -> tuple[str, ...]:
     """The names of one of the lists above."""
     return tuple(name.strip() for name in text.replace("\n", "").split("|"))
 
+
+ONSETS = split_list("b|c|d|f|g|l|m|n|p|r|s|t|v|br|cr|dr|gr|pr|tr|st|ch|sh|bl|cl|fl|gl")
+VOWELS = split_list("a|e|i|o|u|a|e|i|o|ia|ea|io|ou|au")
+CODAS = split_list("n|r|l|s|m|ll|nt|rd|rt|ss|nd|ck")
+PLACE_ENDINGS = split_list(
+    "ano|ciano|ville|ton|burg|berg|stad|mouth|ford|ona|ena|ara|ino|etta|osa|ola"
+)
 
 CITY_NAMES = split_list(CITIES)
 REGION_NAMES = split_list(REGIONS)
@@ -73,4 +75,7 @@ def made_up_name(rng: random.Random, *, place: bool) -> str:
 
 def place_name(rng: random.Random) -> str:
     """A town: a real one or, half of the time, a made-up one."""
-    return made_up_name(rng, place=True) if rng.random() < 0.5 else rng.choice(CITY_NAMES)
+    if rng.random() < 0.5:
+        return rng.choice(CITY_NAMES)
+    name = made_up_name(rng, place=True)
+    return f"{made_up_name(rng, place=False)} {name}" if rng.random() < 0.15 else name

@@ -22,9 +22,10 @@ from spacy.vocab import Vocab
 
 from demo.train_pipeline import variants
 
-NUMERIC_LABELS = frozenset("CARDINAL ORDINAL DATE TIME QUANTITY MONEY PERCENT".split())
+NUMERIC_LABELS = frozenset(["CARDINAL", "ORDINAL", "DATE", "TIME", "QUANTITY", "MONEY", "PERCENT"])
 AUDIENCE_WORDS = frozenset(
-    "men women boys girls kids unisex men's women's boy's girl's kid's boys' girls'".split()
+    {"men", "women", "boys", "girls", "kids", "unisex"}
+    | {"men's", "women's", "boy's", "girl's", "kid's", "boys'", "girls'"}
 )
 BRAND_MIN_PRODUCTS = 3
 BRAND_MAX_WORDS = 4

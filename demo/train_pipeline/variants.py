@@ -10,11 +10,12 @@ import dataclasses
 import random
 from collections.abc import Sequence
 
+from spacy.pipeline._parser_internals.nonproj import is_nonproj_tree
 from spacy.tokens import Doc, Span
 
 from demo.train_pipeline import names
 
-PEOPLE = frozenset("man woman boy girl person lady guy actor".split())
+PEOPLE = frozenset(["man", "woman", "boy", "girl", "person", "lady", "guy", "actor"])
 
 
 @dataclasses.dataclass(slots=True)
@@ -67,6 +68,17 @@ class Words:
         self.ents.append((last - len(parts) + 1, last + 1, label))
         return last
 
+    def move_tail(self, tail: int, to: int) -> None:
+        """Moves the tokens from `tail` on to stand before token `to`."""
+        order = [*range(to), *range(tail, len(self.words)), *range(to, tail)]
+        place = {old: new for new, old in enumerate(order)}
+        self.heads = [place[head] for head in self.heads]
+        for name in ("words", "spaces", "tags", "pos", "morphs", "heads", "deps"):
+            column = getattr(self, name)
+            setattr(self, name, [column[old] for old in order])
+        self.spaces = [True] * (len(order) - 1) + [False]
+        self.ents = sorted((place[start], place[end - 1] + 1, tag) for start, end, tag in self.ents)
+
     def pop_final_period(self) -> bool:
         """Takes a final full stop off, unless something hangs from it."""
         last = len(self.words) - 1
@@ -116,7 +128,7 @@ def make_variant(
         lower = rng.random() < 0.2
         if lower:
             # Without its capital a made-up name is just a rare word: only real places here.
-            _add_place(words, root, rng, made_up=False)
+            _add_place(words, _last_noun(words, root), rng, made_up=False)
         else:
             _say_name(words, root, rng, brands)
     else:
@@ -127,7 +139,8 @@ def make_variant(
         words.lower()
     elif rng.random() < 0.3:
         words.words[0] = words.words[0][0].upper() + words.words[0][1:]
-    return words.to_doc(doc.vocab)
+    # An arc that crosses others would teach the parser labels of its own for undoing that.
+    return None if is_nonproj_tree(words.heads) else words.to_doc(doc.vocab)
 
 
 def _single_root(words: Words) -> int | None:
@@ -137,15 +150,57 @@ def _single_root(words: Words) -> int | None:
 
 
 def _say_name(words: Words, root: int, rng: random.Random, brands: Sequence[str]) -> None:
-    draw = rng.random()
-    if draw < 0.12 and words.words[0].lower() in ("a", "the") and words.words[1] in PEOPLE:
+    if rng.random() < 0.1 and words.words[0].lower() in ("a", "the") and words.words[1] in PEOPLE:
         _name_the_person(words, rng)
-    elif draw < 0.30:
-        _add_maker(words, root, rng, brands)
-    elif draw < 0.42:
-        _add_building(words, root, rng)
+        return
+    tail = len(words.words)
+    if rng.random() < 0.35:
+        noun = rng.choice(_inner_nouns(words) or [_last_noun(words, root)])
     else:
-        _add_place(words, root, rng, made_up=True)
+        noun = _last_noun(words, root)
+    draw = rng.random()
+    if draw < 0.15:
+        _add_compound(words, noun, rng, brands)
+        words.move_tail(tail, _first_compound(words, noun))
+        return
+    # A name said at the end may be said of the whole sentence; in the middle, of its noun only.
+    inner = noun < tail - 1
+    head = root if not inner and words.pos[root] == "VERB" else noun
+    if draw < 0.35:
+        _add_maker(words, noun, rng, brands)
+    elif draw < 0.5:
+        _add_building(words, head, rng)
+    else:
+        _add_place(words, head, rng, made_up=True)
+    if inner:
+        words.move_tail(tail, noun + 1)
+
+
+def _inner_nouns(words: Words) -> list[int]:
+    """Heads of noun phrases that something follows."""
+    return [
+        i
+        for i, dep in enumerate(words.deps[:-1])
+        if dep in ("nsubj", "dobj", "pobj", "ROOT")
+        and words.pos[i] == "NOUN"
+        and words.heads[i + 1] != i + 2
+    ]
+
+
+def _first_compound(words: Words, noun: int) -> int:
+    while noun and words.deps[noun - 1] == "compound":
+        noun -= 1
+    return noun
+
+
+def _maker_name(rng: random.Random, brands: Sequence[str]) -> str:
+    if brands and rng.random() < 0.5:
+        return rng.choice(brands)
+    return names.made_up_name(rng, place=False)
+
+
+def _add_compound(words: Words, noun: int, rng: random.Random, brands: Sequence[str]) -> None:
+    words.append_name(_maker_name(rng, brands), noun, "compound", "ORG")
 
 
 def _name_the_person(words: Words, rng: random.Random) -> None:
@@ -164,19 +219,13 @@ def _last_noun(words: Words, root: int) -> int:
     return nouns[-1] if nouns else root
 
 
-def _add_maker(words: Words, root: int, rng: random.Random, brands: Sequence[str]) -> None:
-    name = rng.choice(brands) if brands and rng.random() < 0.6 else ""
-    name = name or names.made_up_name(rng, place=False)
-    prep = words.append(
-        rng.choice(("by", "by", "from")), "IN", "ADP", _last_noun(words, root), "prep"
-    )
-    words.append_name(name, prep, "pobj", "ORG")
+def _add_maker(words: Words, noun: int, rng: random.Random, brands: Sequence[str]) -> None:
+    prep = words.append(rng.choice(("by", "by", "from")), "IN", "ADP", noun, "prep")
+    words.append_name(_maker_name(rng, brands), prep, "pobj", "ORG")
 
 
-def _add_building(words: Words, root: int, rng: random.Random) -> None:
-    word = rng.choice(("at", "at", "in", "near"))
-    head = root if words.pos[root] == "VERB" else _last_noun(words, root)
-    prep = words.append(word, "IN", "ADP", head, "prep")
+def _add_building(words: Words, head: int, rng: random.Random) -> None:
+    prep = words.append(rng.choice(("at", "at", "in", "near")), "IN", "ADP", head, "prep")
     stem = names.place_name(rng)
     name = f"{stem} {rng.choice(names.BUILDINGS)}"
     start = len(words.words)
@@ -189,8 +238,7 @@ def _add_building(words: Words, root: int, rng: random.Random) -> None:
         words.append_name(name, prep, "pobj", "FAC")
 
 
-def _add_place(words: Words, root: int, rng: random.Random, *, made_up: bool) -> None:
-    head = root if words.pos[root] == "VERB" else _last_noun(words, root)
+def _add_place(words: Words, head: int, rng: random.Random, *, made_up: bool) -> None:
     prep = words.append(rng.choice(("in", "in", "in", "near")), "IN", "ADP", head, "prep")
     if rng.random() < 0.25:
         prep = _add_streets(words, prep, rng)

@@ -1,5 +1,7 @@
 """Glyphs of animals."""
 
+# One coordinate a line, as the formatter would have it, hides the shape.
+# fmt: off
 from __future__ import annotations
 
 from demo.world.kind import Collection
@@ -284,7 +286,9 @@ def snail(p: Pen) -> None:
     p.curve("cream", 3, 24, 60, 24, 38)
     p.blob("cream", 8, 64, 22, 58, 34, 78, 66, 82, 98, 90, 90, 94, 22, 94, 10, 82)
     p.oval("body", 60, 56, 30)
-    p.curve("edge", 3, 86, 66, 72, 80, 46, 76, 38, 54, 54, 38, 74, 46, 74, 62, 60, 66, 54, 56, 62, 52)
+    p.curve(
+        "edge", 3, 86, 66, 72, 80, 46, 76, 38, 54, 54, 38, 74, 46, 74, 62, 60, 66, 54, 56, 62, 52
+    )
     p.oval("ink", 10, 39, 2.6, edge=0)
     p.oval("ink", 24, 37, 2.6, edge=0)
 
@@ -331,7 +335,9 @@ def frog(p: Pen) -> None:
 
 @ANIMALS.kind("green yellow purple red", patterned=True, scale=0.85)
 def snake(p: Pen) -> None:
-    p.curve("body", 10, 96, 88, 70, 92, 40, 88, 16, 80, 24, 66, 50, 66, 78, 62, 80, 46, 56, 42, 36, 34)
+    p.curve(
+        "body", 10, 96, 88, 70, 92, 40, 88, 16, 80, 24, 66, 50, 66, 78, 62, 80, 46, 56, 42, 36, 34
+    )
     p.blob("body", 14, 18, 30, 12, 44, 24, 42, 38, 26, 40, 12, 30)
     p.line("red", 1.6, 14, 26, 4, 28)
     p.line("red", 1.6, 5, 28, 0, 24)
@@ -370,7 +376,9 @@ def crab(p: Pen) -> None:
 @ANIMALS.kind("purple red orange turquoise", scale=0.85)
 def octopus(p: Pen) -> None:
     for dx in (44, 34, 24, 8):
-        p.curve("dark", 7, 50 - dx * 0.4, 56, 50 - dx * 0.8, 74, 46 - dx, 88, 54 - dx, 94, mirror=True)
+        p.curve(
+            "dark", 7, 50 - dx * 0.4, 56, 50 - dx * 0.8, 74, 46 - dx, 88, 54 - dx, 94, mirror=True
+        )
     p.blob("body", 50, 4, 76, 16, 80, 44, 68, 64, 50, 68, 32, 64, 20, 44, 24, 16)
     p.oval("white", 40, 40, 7, 8, mirror=True)
     p.eye(41, 41, 3.6, mirror=True)
@@ -385,7 +393,10 @@ def camel(p: Pen) -> None:
     p.curve("dark", 2.5, 90, 56, 96, 64, 94, 76)
     for x in (40, 84):
         p.line("dark", 4, x, 66, x, 94)
-    p.blob("body", 32, 56, 40, 46, 46, 26, 56, 46, 62, 48, 72, 26, 80, 46, 92, 54, 88, 70, 60, 72, 38, 72)
+    p.blob(
+        "body", 32, 56, 40, 46, 46, 26, 56, 46, 62, 48, 72, 26, 80, 46, 92, 54, 88, 70, 60, 72,
+        38, 72
+    )
     for x in (46, 78):
         p.line("body", 5, x, 68, x, 94)
     p.curve("body", 8, 38, 58, 28, 62, 22, 50, 22, 28)

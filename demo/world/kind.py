@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from demo.world.pen import Pen
 
-COLOURS = (
-    "red orange yellow green blue purple pink brown black white gray turquoise".split()
-)
+COLOURS = "red orange yellow green blue purple pink brown black white gray turquoise".split()
 PATTERNS = "plain striped dotted checkered zigzag floral".split()
 MATERIALS = "wooden metal glass knitted leather denim straw ceramic".split()
 SIZES = ("small", "medium", "large")
 DOMAINS = ("street", "fashion")
+
+_PLURALIA_TANTUM = frozenset(
+    "jeans trousers shorts overalls pajamas sunglasses glasses scissors".split()
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Kind:
         patterned: whether its body can carry a pattern.
         materials: the materials it can be made of; empty where that says nothing.
         scale: its natural size beside the others, 1 being that of most.
-        support: whether something can stand on it and under it.
+        surface: how far down its glyph, 0 to 1, another object can stand on it; 0 for nowhere.
         plural: whether the name is a plural ("jeans").
     """
 
@@ -41,8 +43,15 @@ class Kind:
     patterned: bool
     materials: tuple[str, ...]
     scale: float
-    support: bool
+    surface: float
     plural: bool
+
+    @property
+    def lemma(self) -> str:
+        """Its name in the singular, where it has one ("boot" for "boots")."""
+        if not self.plural or self.name in _PLURALIA_TANTUM:
+            return self.name
+        return self.name[:-3] + "y" if self.name.endswith("ies") else self.name[:-1]
 
     def __post_init__(self) -> None:
         for value in self.colours:
@@ -82,7 +91,7 @@ class Collection:
         name: str = "",
         patterned: bool | None = None,
         scale: float = 1.0,
-        support: bool = False,
+        surface: float = 0.0,
         plural: bool = False,
     ) -> Callable[[Callable[[Pen], None]], Callable[[Pen], None]]:
         """Decorator that makes a kind of a glyph; the function's name is the kind's."""
@@ -98,7 +107,7 @@ class Collection:
                     patterned=self._patterned if patterned is None else patterned,
                     materials=tuple(materials.split()),
                     scale=scale,
-                    support=support,
+                    surface=surface,
                     plural=plural,
                 )
             )

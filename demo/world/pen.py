@@ -13,6 +13,9 @@ RGB = tuple[int, int, int]
 CANVAS = 100.0
 """Side of the canvas in drawing units; x grows to the right, y downwards."""
 
+MARGIN = 3.0
+"""Room around the canvas, so that outlines at its border are not cut."""
+
 BODY_PAINTS = ("body", "dark", "light", "edge")
 """Paints that follow the object's colour: as it is, in shade, in light, and its outline."""
 
@@ -119,7 +122,7 @@ class Pen:
     def __init__(self, side: int) -> None:
         self.tile = Image.new("L", (side, side), 0)
         self._draw = ImageDraw.Draw(self.tile)
-        self._scale = side / CANVAS
+        self._scale = side / (CANVAS + 2 * MARGIN)
 
     def _fill(self, paint: str, points: Sequence[Point], mirror: bool, edge: float) -> None:
         for flip in (False, True) if mirror else (False,):
@@ -129,7 +132,10 @@ class Pen:
                 self._stroke(paint_number(paint, edge=True), edge, [*scaled, *scaled[:2]])
 
     def _scaled(self, points: Sequence[Point], flip: bool) -> list[Point]:
-        return [((CANVAS - x if flip else x) * self._scale, y * self._scale) for x, y in points]
+        return [
+            (((CANVAS - x if flip else x) + MARGIN) * self._scale, (y + MARGIN) * self._scale)
+            for x, y in points
+        ]
 
     def _stroke(self, number: int, width: float, scaled: Sequence[Point]) -> None:
         pixels = max(1, round(width * self._scale))

@@ -1,11 +1,15 @@
 """Glyphs of vehicles."""
 
+# One coordinate a line, as the formatter would have it, hides the shape.
+# fmt: off
 from __future__ import annotations
 
 from demo.world.kind import Collection
 from demo.world.pen import Pen
 
-VEHICLES = Collection("street", "vehicle", "red orange yellow green blue black white gray turquoise")
+VEHICLES = Collection(
+    "street", "vehicle", "red orange yellow green blue black white gray turquoise"
+)
 
 
 @VEHICLES.kind(patterned=True, scale=1.15)

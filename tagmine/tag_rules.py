@@ -1,0 +1,105 @@
+"""From a parsed caption and its scene graph to tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tagmine.phrases import read_phrase
+from tagmine.scene_graph import Entity, SceneGraph
+from tagmine.tag_policy import (
+    ADJECTIVAL_LABELS,
+    ENTITY_LABELS,
+    MAX_TAG_CHARACTERS,
+    PARTITIVE_HEADS,
+    PHOTO_HEADS,
+)
+from tagmine.tags import Tag
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Span
+
+_NAME_TAGS = frozenset({"NNP", "NNPS"})
+_ADJECTIVAL_NAME_TAGS = _NAME_TAGS | {"JJ"}
+
+
+def doc_tags(doc: Doc, graph: SceneGraph) -> list[Tag]:
+    """The tags of one caption, each once, in the order said.
+
+    Args:
+        doc: the parsed caption, with named entities.
+        graph: its scene graph.
+
+    Returns:
+        An "attribute" tag for an object with modifiers ("narrow street"), an "object" tag for
+        one without and only where no modified mention of it exists, and an "entity" tag for
+        each name. An object that is a name is the name only.
+    """
+    names = [span for span in doc.ents if span.label_ in ENTITY_LABELS and _is_name(span)]
+    named = frozenset(i for span in names for i in range(span.start, span.end))
+    # In "a French flag" the name is a modifier of the flag, in "a Nike shoe" it is not.
+    fixed = (
+        frozenset(
+            i
+            for span in names
+            if span.label_ not in ADJECTIVAL_LABELS
+            for i in range(span.start, span.end)
+        )
+        if named
+        else named
+    )
+    found: list[tuple[int, Tag]] = [(span.start, tag) for span in names if (tag := _name_tag(span))]
+    for entity in graph.entities:
+        if entity.end - 1 not in named and (tag := _object_tag(doc, entity, fixed)):
+            found.append((entity.start, tag))
+    if names:
+        found.sort(key=lambda item: item[0])
+    modified = {tag.head for _, tag in found if tag.kind == "attribute"}
+    tags: dict[tuple[str, str, str], Tag] = {}
+    for _, tag in found:
+        if tag.kind != "object" or tag.head not in modified:
+            tags.setdefault(tag.merge_key, tag)
+    return list(tags.values())
+
+
+def _is_name(span: Span) -> bool:
+    """Whether any word of an entity is tagged as a name: small models find names in zebras."""
+    wanted = _ADJECTIVAL_NAME_TAGS if span.label_ in ADJECTIVAL_LABELS else _NAME_TAGS
+    return any(token.tag_ in wanted for token in span)
+
+
+def _name_tag(span: Span) -> Tag | None:
+    start, end = span.start, span.end
+    doc = span.doc
+    if doc[start].tag_ == "DT":
+        start += 1
+    if doc[end - 1].tag_ == "POS":
+        end -= 1
+    text = " ".join(doc[start:end].text.split())
+    if not _is_sayable(text):
+        return None
+    return Tag(text=text, lemma=text, kind="entity", head=text, label=span.label_)
+
+
+def _object_tag(doc: Doc, entity: Entity, named: frozenset[int]) -> Tag | None:
+    text, head, attributes = entity.text, entity.head, entity.attributes
+    if named and not named.isdisjoint(range(entity.start, entity.end)):
+        phrase = read_phrase(doc, entity.start, entity.end, named)
+        text, head, attributes = phrase.text, phrase.head, phrase.attributes
+    head = head.casefold()
+    if head in PHOTO_HEADS or (head in PARTITIVE_HEADS and _is_followed_by_of(doc, entity.end)):
+        return None
+    if not _is_sayable(text) or not head:
+        return None
+    if not attributes:
+        return Tag(text=text, lemma=head, kind="object", head=head)
+    folded = tuple(attribute.casefold() for attribute in attributes)
+    lemma = " ".join((*folded, head))
+    return Tag(text=text, lemma=lemma, kind="attribute", head=head, attributes=folded)
+
+
+def _is_followed_by_of(doc: Doc, i: int) -> bool:
+    return i < len(doc) and doc[i].lower_ == "of"
+
+
+def _is_sayable(text: str) -> bool:
+    return len(text) <= MAX_TAG_CHARACTERS and any(char.isalpha() for char in text)

@@ -1,0 +1,130 @@
+"""The demo encoder: loaded by open_clip without a network, and good at what it was trained for."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+
+import numpy as np
+import pytest
+
+from demo.encoder_texts import CONTEXT_LENGTH
+from demo.retrieval import (
+    CLIP_FOLDER,
+    embed_scenes,
+    embed_texts,
+    load_encoder,
+    measure,
+    nearest,
+    query_scenes,
+)
+from demo.train_clip import TrainingOptions, batches, parse, rate_share, train, training_scenes
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder()
+
+
+def test_loads_with_every_connection_forbidden(monkeypatch):
+    def refuse(*address: object) -> None:
+        raise AssertionError(f"tried to reach {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    encoder = load_encoder()
+    assert embed_texts(encoder, ["a red car"]).shape == (1, 128)
+
+
+def test_is_small_enough_to_ship():
+    size = sum(path.stat().st_size for path in CLIP_FOLDER.iterdir())
+    assert size <= 8 * 2**20
+    assert not [path for path in CLIP_FOLDER.iterdir() if path.suffix in {".bin", ".pt", ".pth"}]
+
+
+def test_embeddings_are_unit_norm_and_repeat(encoder):
+    scenes = query_scenes(6)
+    first, again = embed_scenes(encoder, scenes), embed_scenes(encoder, scenes)
+    assert first.shape == (6, 128)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a red car",
+        "🙂🚲 emoji",
+        "סירה אדומה",
+        "赤い車",
+        "\x00\x07",
+        "word " * 500,
+        "<end_of_text>",
+    ],
+)
+def test_any_text_has_tokens_and_a_finite_embedding(encoder, text):
+    tokens = encoder.tokenizer([text])
+    assert tokens.shape == (1, CONTEXT_LENGTH)
+    # The tower pools at the largest token: the end of text must be there, and be the largest.
+    end = encoder.tokenizer.tokenizer.eos_token_id
+    assert tokens.max().item() == end
+    assert np.isfinite(embed_texts(encoder, [text])).all()
+
+
+def test_held_out_pictures_find_their_kind(encoder):
+    study = measure(encoder, datastore=600, queries=120)
+    found = study.pictures["both"]
+    assert found.queries == 120
+    # A third of the benchmark's datastore holds fewer pictures of each kind: the floor is
+    # below the rate that the model card states, and far above chance.
+    assert found.hit > 0.75
+    assert found.hit > found.chance + 0.4
+    assert study.names.hit > 0.75
+    assert study.naming > 0.6
+
+
+def test_colour_and_kind_are_told_apart(encoder):
+    texts = embed_texts(encoder, ["red car", "blue car", "red dress"])
+    scores = texts @ texts.T
+    assert scores[0, 1] < 0.99 and scores[0, 2] < scores[0, 1] + 0.5
+
+
+def test_training_on_a_few_scenes_lowers_the_loss_and_repeats(tmp_path, capsys):
+    options = TrainingOptions(steps=50, batch_size=32, pool=48, seed=1)
+    train(tmp_path / "one", options)
+    line = [text for text in capsys.readouterr().out.splitlines() if text.startswith("step 50/")]
+    assert float(line[0].split()[3]) < math.log(32)
+    train(tmp_path / "two", options)
+    for name in ("open_clip_model.safetensors", "open_clip_config.json", "tokenizer.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    model = load_encoder(tmp_path / "one")
+    vectors = embed_scenes(model, training_scenes(4, seed=1))
+    assert nearest(vectors, vectors, 1)[:, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_shipped_configuration_is_what_the_script_writes():
+    from demo.train_clip import model_config
+
+    config = json.loads((CLIP_FOLDER / "open_clip_config.json").read_text())
+    assert config == model_config(config["model_cfg"]["text_cfg"]["vocab_size"])
+
+
+def test_every_picture_of_the_pool_is_seen_once_a_round():
+    options = TrainingOptions(steps=4, batch_size=25, pool=50)
+    drawn = [i for batch in batches(50, options) for i in batch]
+    assert sorted(drawn[:50]) == sorted(drawn[50:]) == list(range(50))
+    assert drawn[:50] != drawn[50:]
+
+
+def test_rate_rises_then_falls_to_nothing():
+    shares = [rate_share(step, 100) for step in range(100)]
+    assert shares.index(max(shares)) in (4, 5)
+    assert shares[0] < 0.3 and shares[-1] < 0.01
+
+
+def test_command_line_becomes_options(tmp_path):
+    folder, options = parse(["--out", str(tmp_path), "--steps", "3", "--pool", "9", "--seed", "2"])
+    assert folder == tmp_path
+    assert (options.steps, options.pool, options.seed) == (3, 9, 2)

@@ -1,0 +1,124 @@
+"""A datastore made of clustered vectors, through the real writers, without a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.build import ShardPlan, fill_shard, plan_shards, train_index
+from index.publish import assemble_manifest
+from tagmine.embeddings import write_embeddings
+from tagmine.layout import (
+    ENCODER_PIN,
+    TAGGER_PIN,
+    embeddings_path,
+    rejects_path,
+    sample_id,
+    tags_path,
+)
+from tagmine.manifest import EncoderPin, TaggerPin, write_manifest, write_pin
+from tagmine.parts import PartFooter, TagRow, TagTableWriter, write_rejects
+from tagmine.rejects import Reject
+from tagmine.sources import Source, write_sources
+from tagmine.tags import Tag
+
+DIM = 32
+HASH = hashlib.sha256(b"").hexdigest()
+TAGGER = TaggerPin("p", "1", "3.8", "b", HASH, ("jpg",), "txt", "json", None, (), HASH)
+ENCODER = EncoderPin("demo", "a", HASH, "gelu", "{}", DIM, "float32", HASH, HASH)
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A folder that is a datastore, with all its vectors for an exact search to compare with."""
+
+    root: Path
+    ids: np.ndarray
+    vectors: np.ndarray
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def clustered(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(40, DIM))
+    return unit(centres[rng.integers(0, 40, count)] + 0.4 * rng.normal(size=(count, DIM)))
+
+
+def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 0) -> np.ndarray:
+    """One part whose last `untagged` images have no row in the tag table; returns its ids."""
+    count = len(vectors)
+    ids = np.array([sample_id(source.part, position) for position in range(count)], np.int64)
+    keys = [f"{source.name}/{position:06d}" for position in range(count)]
+    rejected = {"no_caption": untagged} if untagged else {}
+    kept = count - untagged
+    base = (1, "mine", source.part, source.name, HASH, 10, HASH)
+    path = root / tags_path(source.part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = TagTableWriter(path)
+    for row_id, key in list(zip(ids.tolist(), keys, strict=True))[:kept]:
+        kind = f"kind{row_id % 7}"
+        tag = Tag(kind, kind, "object", kind)
+        writer.add(TagRow(row_id, key, source.name, (f"a {kind}",), (tag,)))
+    writer.finish(PartFooter(*base, count, kept, rejected))
+    missing = zip(ids[kept:].tolist(), keys[kept:], strict=True)
+    rejects = [Reject(row_id, key, "mine", "no_caption") for row_id, key in missing]
+    write_rejects(root / rejects_path("mine", source.part), rejects)
+    footer = PartFooter(1, "embed", *base[2:], count, count, {})
+    target = root / embeddings_path(source.part)
+    write_embeddings(target, ids, keys, vectors.astype(np.float16), footer)
+    write_rejects(root / rejects_path("embed", source.part), [])
+    return ids
+
+
+@pytest.fixture
+def make_datastore(tmp_path) -> Callable[..., Made]:
+    """A function that makes a datastore of parts of the given sizes."""
+
+    def make(sizes=(300, 500, 200), index_key="Flat", limit=600, untagged=0, name="store") -> Made:
+        root = tmp_path / name
+        sources = [Source(n, f"d/s{n}", f"/d/s{n}.tar") for n in range(len(sizes))]
+        root.mkdir()
+        write_sources(root, sources)
+        write_pin_files(root)
+        vectors = [clustered(size, seed) for seed, size in enumerate(sizes)]
+        ids = [write_part(root, *pair, untagged) for pair in zip(sources, vectors, strict=True)]
+        plans = plan_shards([(n, size) for n, size in enumerate(sizes)], limit)
+        build_index(root, sources, plans, index_key)
+        return Made(root, np.concatenate(ids), np.concatenate(vectors).astype(np.float16))
+
+    return make
+
+
+def write_pin_files(root: Path) -> None:
+    for path, pin in ((TAGGER_PIN, TAGGER), (ENCODER_PIN, ENCODER)):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        write_pin(root / path, pin)
+
+
+def build_index(
+    root: Path, sources: list[Source], plans: list[ShardPlan], index_key: str
+) -> list[bool]:
+    made = [train_index(root, [source.part for source in sources], index_key)]
+    made += [fill_shard(root, plan, index_key) for plan in plans]
+    write_manifest(root, assemble_manifest(root, sources, plans, index_key))
+    return made
+
+
+@pytest.fixture
+def rebuild_index() -> Callable[..., list[bool]]:
+    """The function that trains, fills and publishes; tells what it made anew."""
+    return build_index
+
+
+@pytest.fixture
+def queries() -> np.ndarray:
+    """Unit vectors from the clusters of the datastore that are not in it."""
+    return clustered(50, seed=1000).astype(np.float32)

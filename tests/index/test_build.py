@@ -1,0 +1,116 @@
+"""Choice of the index, training, filling and resuming."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+
+from index.build import create_index, plan_shards, train_index
+from index.spec import choose_spec, parse_bytes, training_size
+from index.verify import stored_ids
+from tagmine.errors import ConfigurationError
+from tagmine.layout import TRAINED_INDEX
+from tagmine.sources import read_sources
+
+
+def test_flat_while_small_then_ivf_pq_within_the_memory():
+    assert choose_spec(2_000, 512, 1 << 32).index_key == "Flat"
+    for allowed in (1 << 30, 2 << 30, 4 << 30):
+        spec = choose_spec(15_000_000, 512, allowed)
+        assert "IVF" in spec.index_key and "PQ" in spec.index_key
+        assert spec.predicted_bytes <= allowed
+        assert spec.index_key in spec.reason
+    small, large = (choose_spec(15_000_000, 512, n << 30).predicted_bytes for n in (1, 4))
+    assert small < large
+
+
+def test_predicted_size_is_that_of_the_file(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(12_000, 16)).astype(np.float32)
+    for allowed in (300_000, 500_000):
+        spec = choose_spec(len(vectors), 16, allowed)
+        index = create_index(spec.index_key, 16)
+        index.train(vectors[: training_size(spec.index_key, len(vectors))])
+        index.add_with_ids(vectors, np.arange(len(vectors)))
+        faiss.write_index(index, str(tmp_path / "i"))
+        assert (tmp_path / "i").stat().st_size == pytest.approx(spec.predicted_bytes, rel=0.1)
+
+
+def test_an_impossible_budget_names_what_would_do():
+    with pytest.raises(ConfigurationError, match="smallest index needs ([0-9,]+)") as caught:
+        choose_spec(15_000_000, 512, 1 << 20)
+    needed = int(str(caught.value).split("needs ")[1].split(" ")[0].replace(",", ""))
+    assert choose_spec(15_000_000, 512, needed).predicted_bytes == needed
+    with pytest.raises(ConfigurationError, match="Allow at least"):
+        choose_spec(5_000, 512, 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4G", 4 << 30), ("1.5GiB", 3 << 29), ("512m", 512 << 20), ("77", 77)]
+)
+def test_sizes(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "0", "4 gigs", "1e9"])
+def test_sizes_that_are_none(text):
+    with pytest.raises(ConfigurationError, match="not a size"):
+        parse_bytes(text)
+
+
+def test_keys_that_cannot_be_are_refused_before_any_work():
+    for key, dim in (("Nonsense", 32), ("IVF16,PQ7x8", 32)):
+        with pytest.raises(ConfigurationError, match=f"--index-key {key}"):
+            create_index(key, dim)
+    with pytest.raises(ConfigurationError, match="at least 39,936 vectors.*there are 1,000"):
+        training_size("IVF1024,Flat", 1000)
+    with pytest.raises(ConfigurationError, match="9,984"):
+        training_size("PQ8", 1000)
+
+
+def test_parts_are_grouped_in_order_up_to_the_limit():
+    rows = [(0, 5), (1, 5), (2, 1), (3, 20), (5, 0), (6, 9)]
+    assert [plan.parts for plan in plan_shards(rows, 10)] == [(0, 1), (2,), (3,), (5, 6)]
+    assert plan_shards([], 10) == []
+
+
+def test_every_shard_is_filled_from_the_one_trained_index(make_datastore):
+    made = make_datastore(sizes=(900, 800, 700), index_key="IVF16,PQ8x4", limit=900)
+    trained = faiss.read_index(str(made.root / TRAINED_INDEX))
+    centroids = faiss.extract_index_ivf(trained).quantizer.reconstruct_n(0, 16)
+    held = []
+    for path in sorted((made.root / "index").glob("shard-*.faiss")):
+        shard = faiss.read_index(str(path))
+        assert shard.metric_type == faiss.METRIC_INNER_PRODUCT
+        np.testing.assert_array_equal(shard.quantizer.reconstruct_n(0, 16), centroids)
+        held.append(stored_ids(shard))
+    assert len(held) == 3
+    np.testing.assert_array_equal(np.sort(np.concatenate(held)), made.ids)
+
+
+def test_training_samples_all_parts_alike(make_datastore, monkeypatch):
+    made = make_datastore(sizes=(8000, 8000, 8000), index_key="Flat")
+    seen = []
+    real = faiss.IndexIVFPQ.train
+    monkeypatch.setattr(faiss.IndexIVFPQ, "train", lambda i, x: (seen.append(x), real(i, x))[1])
+    train_index(made.root, [0, 1, 2], "IVF4,PQ8x6")
+    sample = seen[0].astype(np.float16)
+    rows = {row.tobytes(): number for number, row in enumerate(made.vectors)}
+    parts = np.bincount([rows[row.tobytes()] // 8000 for row in sample], minlength=3)
+    assert len(sample) == 64 * 256 and len({row.tobytes() for row in sample}) == len(sample)
+    assert parts.min() > 0.9 * len(sample) / 3
+
+
+def test_a_second_run_makes_nothing_anew_and_a_damaged_shard_only_that(
+    make_datastore, rebuild_index
+):
+    made = make_datastore(sizes=(900, 800), index_key="IVF16,PQ8x4", limit=900)
+    sources = read_sources(made.root)
+    plans = plan_shards([(0, 900), (1, 800)], 900)
+    before = {p: p.read_bytes() for p in made.root.rglob("*") if p.is_file()}
+    assert rebuild_index(made.root, sources, plans, "IVF16,PQ8x4") == [False, False, False]
+    shard = made.root / "index/shard-00001.faiss"
+    shard.write_bytes(b"damaged")
+    assert rebuild_index(made.root, sources, plans, "IVF16,PQ8x4") == [False, False, True]
+    assert {p: p.read_bytes() for p in made.root.rglob("*") if p.is_file()} == before
