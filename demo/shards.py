@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import io
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,9 @@ def write_shards(
     return shards
 
 
-def write_photos(options: ShardOptions) -> list[Path]:
+def write_photos(
+    options: ShardOptions, progress: Callable[[int], None] = lambda done: None
+) -> list[Path]:
     """Write the scenes as plain `{domain}-00000-{kind}.jpg`, to query a datastore with."""
     options.out.mkdir(parents=True, exist_ok=True)
     photos = []
@@ -174,6 +177,7 @@ def write_photos(options: ShardOptions) -> list[Path]:
             path = options.out / f"{domain}-{i:05d}-{name}.jpg"
             draw(scene, options.image_side).save(path, "JPEG", quality=90)
             photos.append(path)
+            progress(len(photos))
     return photos
 
 
@@ -198,8 +202,25 @@ def parse(argv: Sequence[str] | None = None) -> tuple[ShardOptions, bool]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write shards or photos and say where they are."""
+    from rich import progress
+
     options, plain = parse(argv)
-    written = write_photos(options) if plain else write_shards(options)
+    columns = (
+        progress.TextColumn("drawing"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns) as bar:
+        task = bar.add_task("drawing", total=options.count, rate="")
+        started = time.monotonic()
+
+        def show(done: int) -> None:
+            rate = done / max(time.monotonic() - started, 1e-9)
+            bar.update(task, completed=done, rate=f"{rate:.0f} pictures/s")
+
+        written = (write_photos if plain else write_shards)(options, show)
     print(f"{options.count} pictures in {len(written)} files under {options.out}")
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import importlib.resources
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ class ClipSource:
 
 
 def resolve_clip_source(clip_model: str) -> ClipSource:
-    """Find the configuration and the weights of `clip_model`, fetching them from the hub if need be.
+    """Find the configuration and weights of `clip_model`, fetching them from the hub if need be.
 
     Raises:
         ConfigurationError: for an unknown name, a file that is missing or could run code, or a hub
@@ -58,7 +57,7 @@ def resolve_clip_source(clip_model: str) -> ClipSource:
     if clip_model == "demo":
         return _from_folder(Path(str(importlib.resources.files("demo") / "clip")))
     folder = Path(clip_model.removeprefix("local-dir:"))
-    if clip_model.startswith("local-dir:") or folder.is_dir():
+    if clip_model.startswith("local-dir:") or (clip_model and folder.is_dir()):
         return _from_folder(folder)
     return _from_architecture(clip_model)
 
@@ -194,13 +193,8 @@ def _cached(tag: dict[str, Any]) -> Path | None:
     # offline spends its retries on that.
     from huggingface_hub import try_to_load_from_cache
     from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-    from open_clip.pretrained import download_pretrained_from_url
 
-    repository, _, name = tag.get("hf_hub", "").rpartition("/")
-    if not repository:
-        file = Path.home() / ".cache" / "clip" / os.path.basename(tag["url"])
-        # Returns the cached file after comparing its checksum.
-        return Path(download_pretrained_from_url(tag["url"])) if file.is_file() else None
+    repository, _, name = tag["hf_hub"].rpartition("/")
     stem = name.rpartition(".")[0]
     names = (f"{stem}.safetensors", name) if name else (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
     found = (try_to_load_from_cache(repository, candidate) for candidate in names)

@@ -22,7 +22,7 @@ _BATCHES_AHEAD = 2
 
 @dataclasses.dataclass(slots=True)
 class _Pass(Generic[T]):
-    """What one forward pass will yield: rejects in their places, the vectors once they are there."""
+    """What one forward pass will yield: rejects in their places, vectors once they are there."""
 
     entries: list[tuple[T, ImageRejected | None]]
     vectors: concurrent.futures.Future[np.ndarray] | None

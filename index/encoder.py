@@ -1,14 +1,11 @@
-"""A CLIP model as tagmine uses it: pictures and texts to unit vectors, with a card that names it."""
+"""A CLIP model as tagmine uses it: pictures and texts to unit vectors, and a card naming it."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
-import hashlib
-import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,55 +13,20 @@ import torch
 from PIL import Image
 
 from index.clip_sources import ClipSource, resolve_clip_source
+from index.encoder_card import EncoderCard, canonical_architecture, canonical_json, hash_weights
 from index.images import DECODE_RULES
 from tagmine.errors import ConfigurationError
 
 CPU_ROWS = 8
 """Rows of every forward pass on a CPU.
 
-A matrix product's last bits depend on its shape and on its threads, so both are fixed: each pass has
-this many rows (filled up with zeros) and one thread, and a machine's cores run passes side by side.
-That is also faster than one pass over all cores, and no slower a core than passes of 64 (ViT-B-32:
-105 against 107 ms of CPU time a picture).
+A matrix product's last bits may depend on its shape and on its threads, so both are fixed: each
+pass has this many rows (filled up with zeros) and one thread, and the cores run passes side by
+side. That is also faster than one pass over all cores, and a core is no slower at it than at passes
+of 64 (ViT-B-32: 105 against 107 ms of CPU time a picture).
 """
 GPU_ROWS = 1024
 _GPU_PASSES = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EncoderCard:
-    """What an encoder is, so that vectors of different encoders are never mixed.
-
-    Attributes:
-        clip_model: as it was asked for; may be a path.
-        architecture: open_clip's model configuration as canonical JSON, defaults left out.
-        weights_sha256: hash of the loaded tensors, whatever file they came in.
-        activation: "gelu" or "quickgelu", read from the model and not from its name.
-        preprocessing: size, mean, std, interpolation, resize mode and decoding rules as
-            canonical JSON.
-        dim: length of a vector.
-        precision: what the forward pass computes in: "float32", "bfloat16" or "float16".
-    """
-
-    clip_model: str
-    architecture: str
-    weights_sha256: str
-    activation: str
-    preprocessing: str
-    dim: int
-    precision: str
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 over all that decides a vector; not the path, nor the device's precision."""
-        fields = (
-            self.architecture,
-            self.weights_sha256,
-            self.activation,
-            self.preprocessing,
-            self.dim,
-        )
-        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
 
 class Encoder:
@@ -75,6 +37,7 @@ class Encoder:
         dim: length of a vector.
         image_size: side in pixels of the square that `preprocess` gives.
         device: where the model is.
+        model: open_clip's module; frozen, for inference.
     """
 
     def __init__(
@@ -98,7 +61,7 @@ class Encoder:
         self.card = card
         self.dim = card.dim
         self.device = device
-        self._model = model
+        self.model = model
         self._load_tokenizer = load_tokenizer
         self._tokenizer: Any = None
         self._is_cpu = device.type == "cpu"
@@ -212,7 +175,7 @@ class Encoder:
     def _vectors(
         self, tower: Callable[[torch.Tensor], torch.Tensor], batch: np.ndarray
     ) -> np.ndarray:
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), self.autocast():
             inputs = torch.from_numpy(np.require(batch, requirements=("C", "W")))
             if not self._is_cpu:
                 inputs = inputs.pin_memory().to(self.device, non_blocking=True)
@@ -220,7 +183,8 @@ class Encoder:
             vectors = vectors / vectors.norm(dim=-1, keepdim=True)
             return vectors.half().cpu().numpy()
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision of every pass: the card's on a GPU, plain float32 on a CPU."""
         if self._is_cpu:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=getattr(torch, self.card.precision))
@@ -228,10 +192,10 @@ class Encoder:
     def _image_tower(self, pixels: torch.Tensor) -> torch.Tensor:
         # The same arithmetic as torchvision's to_tensor and normalize.
         inputs = pixels.permute(0, 3, 1, 2).float().div(255)
-        return self._model.encode_image(inputs.sub(self._mean).div(self._std))
+        return self.model.encode_image(inputs.sub(self._mean).div(self._std))
 
     def _text_tower(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self._model.encode_text(tokens)
+        return self.model.encode_text(tokens)
 
 
 def load_encoder(
@@ -275,10 +239,10 @@ def encoder_of(
     quick = any(isinstance(module, QuickGELU) for module in model.visual.modules())
     card = EncoderCard(
         clip_model=clip_model,
-        architecture=_canonical_architecture(source.model_config),
+        architecture=canonical_architecture(source.model_config),
         weights_sha256=hash_weights(model.state_dict()),
         activation="quickgelu" if quick else "gelu",
-        preprocessing=_canonical(
+        preprocessing=canonical_json(
             {**model.visual.preprocess_cfg, "decode_rules": DECODE_RULES},
         ),
         dim=int(source.model_config["embed_dim"]),
@@ -288,16 +252,6 @@ def encoder_of(
     return Encoder(
         model.to(device), card, device, threads, lambda: _tokenizer(clip_model, source.model_name)
     )
-
-
-def hash_weights(state: dict[str, torch.Tensor]) -> str:
-    """sha256 over name, type, shape and bytes of each tensor, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _create(clip_model: str, source: ClipSource) -> torch.nn.Module:
@@ -351,40 +305,6 @@ def _tokenizer(clip_model: str, model_name: str) -> Any:
             f"--clip-model {clip_model}: its tokenizer cannot be loaded ({error}). Run once on a "
             "connected machine, or put the tokenizer's files into the model's folder."
         ) from error
-
-
-def _canonical(record: dict[str, Any]) -> str:
-    return json.dumps(record, sort_keys=True, separators=(",", ":"))
-
-
-def _canonical_architecture(config: dict[str, Any]) -> str:
-    """The configuration without defaults and without what only matters in training or loading."""
-    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
-
-    record = {key: value for key, value in config.items() if key not in _NOT_SHAPE}
-    for name, kind in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg)):
-        defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-        record[name] = {
-            key: value
-            for key, value in config[name].items()
-            if key not in _NOT_SHAPE and value != defaults.get(key)
-        }
-    return _canonical(record)
-
-
-_NOT_SHAPE = {
-    # The activation has a field of its own, read from the model.
-    "quick_gelu",
-    "custom_text",
-    "patch_dropout",
-    "timm_model_pretrained",
-    "timm_drop",
-    "timm_drop_path",
-    "hf_model_pretrained",
-    "hf_tokenizer_name",
-    "init_logit_scale",
-    "init_logit_bias",
-}
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -39,6 +39,9 @@ _TRANSPOSE_BY_ORIENTATION = {
 # The limit below is checked on every picture, so PIL's own warning about large ones would only
 # repeat it. Process-wide, because catch_warnings is not safe in the decoding threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# "Corrupt EXIF data" and its like, once a line of PIL: nothing a user of a job can act on.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+_PIL_MAX_PIXELS = 178_956_970
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class ImageLimits:
         max_bytes: length of the encoded file.
 
     Raises:
-        ValueError: for a limit below 1.
+        ValueError: for a limit below 1, or more pixels than PIL opens (178,956,970).
     """
 
     max_pixels: int = 89_478_485
@@ -61,9 +64,13 @@ class ImageLimits:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name} is {value}, expected at least 1")
+        if self.max_pixels > _PIL_MAX_PIXELS:
+            raise ValueError(
+                f"max_pixels is {self.max_pixels}; PIL opens nothing above {_PIL_MAX_PIXELS}"
+            )
 
 
-class ImageRejected(Exception):
+class ImageRejected(Exception):  # noqa: N818 - an outcome of the data, not a fault
     """A picture that cannot be used.
 
     Attributes:
@@ -137,10 +144,10 @@ def _check_canvas(size: tuple[int, int] | None, limits: ImageLimits) -> None:
         )
 
 
-def _check_scans(format: str | None, data: bytes) -> None:
+def _check_scans(kind: str | None, data: bytes) -> None:
     # 0xFF is escaped inside the compressed data, so that this counts markers (and, harmlessly,
     # those of embedded thumbnails).
-    scans = data.count(b"\xff\xda") if format in ("JPEG", "MPO") else 0
+    scans = data.count(b"\xff\xda") if kind in ("JPEG", "MPO") else 0
     if scans > MAX_JPEG_SCANS:
         raise ImageRejected(
             "image_undecodable", f"a JPEG of {scans} scans; the limit is {MAX_JPEG_SCANS}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -107,7 +108,7 @@ class Datastore:
         from index.encoder import load_encoder
 
         name = self.manifest.encoder.clip_model
-        if name != "demo" and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+        if is_local_checkpoint(name):
             raise DatastoreError(
                 f"{self.root} was embedded with a local checkpoint, {name}, which is not opened "
                 "unasked. Give it with --clip-model, or load_encoder and open_datastore(…, "
@@ -250,6 +251,12 @@ class Datastore:
         encoder = self.encoder
         batch = np.stack([encoder.preprocess(image) for image in images])
         return self.query(encoder.embed_images(batch), k)
+
+
+def is_local_checkpoint(clip_model: str) -> bool:
+    """Whether the name of a model is a path, which means nothing on another machine."""
+    architecture, _, weights = clip_model.partition("/")
+    return clip_model != "demo" and (not weights or not re.fullmatch(r"[\w-]+", weights))
 
 
 def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from index.search import is_local_checkpoint
 from pipelines import embed, index, mine, verify
 from pipelines.options import BuildOptions, VerifyOptions
 from pipelines.shards import open_output, plan_inputs
@@ -22,9 +23,11 @@ def run(options: BuildOptions, console: Console) -> None:
         embed.embed(options.embed, plan, encoder_pin, console)
         manifest = index.index(options.index, plan.root, sources, console)
     verify.run(VerifyOptions(str(plan.root)), console)
+    model = options.embed.clip_model
+    again = f" --clip-model {model}" if is_local_checkpoint(model) else ""
     console.print(
         f"\n{manifest.images:,} images in {plan.root}\n"
-        f"Look at it: tagmine query {options.mine.out} PHOTO.jpg",
+        f"Look at it: tagmine query {options.mine.out} PHOTO.jpg{again}",
         highlight=False,
         soft_wrap=True,
     )

@@ -14,6 +14,7 @@ from index.embed import EmbedOptions as PartOptions
 from index.embed import embed_fingerprint, embed_part
 from index.encoder import load_encoder
 from pipelines.options import EmbedOptions
+from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import Plan, open_output, plan_inputs, process_part, progress_for
 from pipelines.summary import print_stage
@@ -110,4 +111,5 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
         part_options = _part_options(options)
         job = EmbedJob(str(plan.root), options.clip_model, part_options, pin.maker, progress)
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-    print_stage(console, plan.root, "embed", plan.sources)
+        kept = count_kept(progress)
+    print_stage(console, plan.root, "embed", plan.sources, kept)

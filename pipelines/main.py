@@ -49,8 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(_MODULES[type(options)])
         from rich.console import Console
 
-        json_output = isinstance(options, QueryOptions)
-        module.run(options, Console(stderr=not json_output))
+        # What the user reads: standard output for answers, a copy of standard error for the rest,
+        # since the original is turned aside while worker processes print to it.
+        answers = isinstance(options, QueryOptions)
+        console = Console() if answers else Console(file=os.fdopen(os.dup(2), "w"))
+        module.run(options, console)
     except TagmineError as error:
         print(f"tagmine: {error}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines.options import MineOptions
+from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import Plan, open_output, plan_inputs, process_part, progress_for
 from pipelines.summary import print_stage
@@ -118,4 +119,5 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
         fields = options.inputs.fields
         job = MineJob(str(plan.root), fields, options.spacy_model, pin.maker, progress)
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-    print_stage(console, plan.root, "mine", plan.sources)
+        kept = count_kept(progress)
+    print_stage(console, plan.root, "mine", plan.sources, kept)

@@ -43,16 +43,17 @@ class Heartbeat:
         now = time.monotonic()
         if now - self._last >= _BEAT_SECONDS:
             self._last = now
-            self._write(done=False)
+            self._write(done=False, kept=False)
 
-    def finish(self) -> None:
-        self._write(done=True)
+    def finish(self, kept: bool) -> None:
+        """The part is there; `kept` if a finished one was found."""
+        self._write(done=True, kept=kept)
 
-    def _write(self, done: bool) -> None:
+    def _write(self, done: bool, kept: bool) -> None:
         if self._path is None:
             return
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps([*self._latest, done]))
+        temporary.write_text(json.dumps([*self._latest, done, kept]))
         os.replace(temporary, self._path)
 
 
@@ -73,14 +74,20 @@ class _State:
     bytes_read: int
     samples: int
     parts: int
+    kept: int
 
 
 def _read_state(folder: Path) -> _State:
     beats = []
     for path in folder.glob("[0-9]*.json"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
             beats.append(json.loads(path.read_text()))
-    return _State(sum(b[0] for b in beats), sum(b[1] for b in beats), sum(b[2] for b in beats))
+    return _State(*(sum(beat[place] for beat in beats) for place in range(4)))
+
+
+def count_kept(folder: str | None) -> int:
+    """How many parts were found finished; 0 where workers are elsewhere."""
+    return _read_state(Path(folder)).kept if folder else 0
 
 
 @contextlib.contextmanager

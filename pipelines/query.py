@@ -6,16 +6,21 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from index.encoder import load_encoder
 from index.images import ImageLimits, ImageRejected, decode_image
 from index.search import Answer, open_datastore
 from pipelines.options import QueryOptions
 from tagmine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 _TAGS_SHOWN = 24
 
@@ -29,7 +34,9 @@ def run(options: QueryOptions, console: Console) -> None:
     """
     encoder = load_encoder(options.clip_model) if options.clip_model else None
     datastore = open_datastore(options.datastore, encoder)
-    images = [_read_photo(photo) for photo in options.photos]
+    # As small as the encoder needs, as when the datastore was built.
+    side = datastore.encoder.image_size
+    images = [_read_photo(photo, side) for photo in options.photos]
     answers = datastore.query_images(images, options.k)
     if options.json:
         records = [
@@ -42,9 +49,9 @@ def run(options: QueryOptions, console: Console) -> None:
         _print_answer(console, photo, answer)
 
 
-def _read_photo(path: str):
+def _read_photo(path: str, shortest_side: int) -> PIL.Image.Image:
     try:
-        return decode_image(Path(path).read_bytes(), ImageLimits())
+        return decode_image(Path(path).read_bytes(), ImageLimits(), shortest_side)
     except OSError as error:
         raise ConfigurationError(f"{path}: the photo cannot be read: {error.strerror}.") from error
     except ImageRejected as rejected:
@@ -66,25 +73,26 @@ def _record(photo: str, answer: Answer) -> dict:
 
 
 def _print_answer(console: Console, photo: str, answer: Answer) -> None:
-    near = Table(title=escape(_printable(photo)), title_justify="left", title_style="bold")
-    near.add_column("score", justify="right")
-    near.add_column("image", overflow="fold")
-    near.add_column("caption", overflow="fold", ratio=2)
-    near.add_column("tags", overflow="fold", ratio=2)
+    console.print(Text(_printable(photo), style="bold"))
     for neighbour in answer.neighbours:
-        tags = ", ".join(tag.text for tag in neighbour.tags)
-        row = (neighbour.key, neighbour.captions[0], tags)
-        near.add_row(f"{neighbour.score:.3f}", *(escape(_printable(cell)) for cell in row))
-    console.print(near)
-    pooled = Table(title="their tags, pooled", title_justify="left", title_style="bold")
+        captions = len(neighbour.captions)
+        more = f" (+{captions - 1} more captions)" if captions > 1 else ""
+        tags = ", ".join(tag.text for tag in neighbour.tags[:_TAGS_SHOWN]) or "no tags"
+        console.print(Text(f"  {neighbour.score:.3f}  {_printable(neighbour.key)}"))
+        console.print(Padding(Text(_printable(neighbour.captions[0]) + more), (0, 0, 0, 9)))
+        console.print(Padding(Text(_printable(tags), style="green"), (0, 0, 0, 9)))
+    pooled = Table(box=None, title="pooled tags", title_justify="left", padding=(0, 2))
     for name in ("tag", "kind", "votes", "score"):
         pooled.add_column(name, justify="right" if name in ("votes", "score") else "left")
     for weighed in answer.tags[:_TAGS_SHOWN]:
         tag = weighed.tag
         kind = f"{tag.kind} {tag.label}" if tag.label else tag.kind
         cells = (tag.text, kind, str(weighed.votes), f"{weighed.score:.2f}")
-        pooled.add_row(*(escape(_printable(cell)) for cell in cells))
-    console.print(pooled)
+        pooled.add_row(*(Text(_printable(cell)) for cell in cells))
+    console.print(Padding(pooled, (0, 0, 1, 1)))
+    hidden = len(answer.tags) - _TAGS_SHOWN
+    if hidden > 0:
+        console.print(f"  {hidden} more tags; --json prints all\n", highlight=False)
 
 
 def _printable(text: str) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
-from collections.abc import Callable
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import IO
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
@@ -13,6 +18,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipelines.options import RunnerOptions
 from pipelines.progress import read_failure
 from tagmine.errors import ConfigurationError, TagmineError
+
+_LOG_SHOWN = 4000
 
 
 class JobError(TagmineError):
@@ -54,6 +61,11 @@ def run_job(
     """
     pipeline = _make_pipeline(options)
     build(pipeline)
+    with _worker_log(options) as log:
+        _run(options, pipeline, progress, log)
+
+
+def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, log: IO) -> None:
     # Beam logs each failure of a worker with its whole stack; the sentence comes from us.
     quiet = logging.getLogger("apache_beam")
     level = quiet.level
@@ -64,9 +76,29 @@ def run_job(
         raise
     except RuntimeError as error:
         message = read_failure(progress) if progress else None
-        raise JobError(message or f"the {options.runner} job failed: {error}") from error
+        if message is None:
+            log.seek(0)
+            message = f"the {options.runner} job failed: {error}\n{log.read()[-_LOG_SHOWN:]}"
+        raise JobError(message) from error
     finally:
         quiet.setLevel(level)
+
+
+@contextlib.contextmanager
+def _worker_log(options: RunnerOptions) -> Iterator[IO]:
+    """Keep what local worker processes print; each writes a page about its channels."""
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        if not (is_local(options) and options.num_workers > 1):
+            yield log
+            return
+        sys.stderr.flush()
+        before = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield log
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def is_local(options: RunnerOptions) -> bool:

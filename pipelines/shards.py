@@ -91,7 +91,7 @@ def process_part(
     except TagmineError as error:
         record_failure(progress, str(error))
         raise
-    heartbeat.finish()
+    heartbeat.finish(kept=not result.made)
     footer = result.footer
     Metrics.counter(stage, "read").inc(footer.read)
     Metrics.counter(stage, "written").inc(footer.written)

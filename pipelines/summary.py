@@ -21,11 +21,22 @@ def _footer(root: Path, stage: str, part: int) -> PartFooter:
     return open_embeddings(root / embeddings_path(part)).footer
 
 
-def print_stage(console: Console, root: Path, stage: str, sources: Sequence[Source]) -> None:
-    """Print what a stage read, wrote and rejected, with a line for each reason."""
+def print_stage(
+    console: Console, root: Path, stage: str, sources: Sequence[Source], kept: int
+) -> None:
+    """Print what a stage read, wrote and rejected, with a line for each reason.
+
+    Args:
+        console: where to.
+        root: the datastore's folder.
+        stage: "mine" or "embed".
+        sources: the shards of the job.
+        kept: how many parts were found finished.
+    """
     footers = [_footer(root, stage, source.part) for source in sources]
     total = sum_counts([StageCount(f.read, f.written, f.rejected) for f in footers])
-    console.print(f"{stage:<6} {describe_count(total)}", highlight=False)
+    before = f"; {kept:,} of {len(sources):,} parts were finished before" if kept else ""
+    console.print(f"{stage:<6} {describe_count(total)}{before}", highlight=False)
     for reason, count in total.rejected.items():
         console.print(f"         {count:,} × {reason}: {REASONS[reason]}", highlight=False)
 

@@ -6,12 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+    from spacy.tokens import Doc
 
 _MODIFYING = frozenset({"amod", "nummod"})
 # Said of a modifier and not of the object: "brightly colored", "snow covered", "about ten".
 _QUALIFYING = frozenset({"advmod", "npadvmod", "quantmod"})
-_PARTICIPLES = frozenset({"VBN", "VBG"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,25 +18,25 @@ class NounPhrase:
     """A noun phrase without its determiners.
 
     Attributes:
-        text: its words as said, from the first modifier to the head ("parked cars").
-        head: lemma of the noun, with its compounds ("stop sign").
-        attributes: lemma of each modifier in the order said ("parked",).
+        text: its words as said, from the first modifier to the noun ("parked cars").
+        noun: the noun with its compounds as said, case-folded ("stop signs").
+        head: the same with the lemma of the noun ("stop sign").
+        attributes: each modifier as said, case-folded, in that order ("parked",).
     """
 
     text: str
+    noun: str
     head: str
     attributes: tuple[str, ...]
-
-
-def attribute_lemma(token: Token) -> str:
-    """The lemma of a modifier; a participle keeps its form, for a parked car does not park."""
-    return token.lower_ if token.tag_ in _PARTICIPLES else token.lemma_
 
 
 def read_phrase(
     doc: Doc, start: int, end: int, named: frozenset[int] = frozenset()
 ) -> NounPhrase:
     """Reads one noun chunk, in one pass over its tokens.
+
+    Modifiers and compounds keep the form they are said in: a parked car does not park, an older
+    couple is not an old one, and a living room is no live room.
 
     Args:
         doc: the parsed caption.
@@ -47,27 +46,33 @@ def read_phrase(
             shoes" is an object "shoes".
     """
     root = doc[end - 1]
-    first = end - 1
+    first = root.i
     compounds: list[str] = []
     modifiers: list[str] = []
-    for i in range(start, end - 1):
+    for i in range(start, root.i):
         token = doc[i]
         dep = token.dep_
         if dep == "poss" or dep == "case":
             # What modifies a possessor is not said of the object.
-            first = end - 1
+            first = root.i
             compounds.clear()
             modifiers.clear()
-        elif dep == "compound" and i not in named:
-            compounds.append(token.lemma_)
-            first = min(first, i)
+            continue
+        if dep == "compound":
+            if i in named:
+                continue
+            # A compound of a compound tells kinds apart as an adjective does: "lace table cloth".
+            (compounds if token.head.i == root.i else modifiers).append(token.text.casefold())
         elif dep in _MODIFYING or (dep == "conj" and token.head.dep_ == "amod"):
-            modifiers.append(attribute_lemma(token))
-            first = min(first, i)
+            modifiers.append(token.text.casefold())
+        else:
+            continue
+        first = min(first, i)
     while first > start and doc[first - 1].dep_ in _QUALIFYING:
         first -= 1
     return NounPhrase(
         text=" ".join(doc[first:end].text.split()),
-        head=" ".join([*compounds, root.lemma_]),
+        noun=" ".join([*compounds, root.text.casefold()]),
+        head=" ".join([*compounds, root.lemma_.casefold()]),
         attributes=tuple(modifiers),
     )

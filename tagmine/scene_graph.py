@@ -11,14 +11,14 @@ import dataclasses
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tagmine.errors import ConfigurationError
 from tagmine.phrases import read_phrase
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc
+    from spacy.tokens import Doc, Span, Token
 
 MODULE = "sng_parser"
 DISTRIBUTION = "SceneGraphParser"
@@ -32,13 +32,15 @@ class Entity:
         start: its first token in the caption.
         end: one past its last token.
         text: its words as said, less determiners ("colorful facades").
-        head: lemma of the noun with its compounds ("stop sign").
-        attributes: lemma of each modifier, in the order said, quantities included.
+        noun: the noun with its compounds as said, case-folded ("stop signs").
+        head: the same with the lemma of the noun ("stop sign").
+        attributes: each modifier as said, case-folded, in that order, quantities included.
     """
 
     start: int
     end: int
     text: str
+    noun: str
     head: str
     attributes: tuple[str, ...] = ()
 
@@ -78,9 +80,13 @@ class DependencyBackend:
     """SceneGraphParser over a Doc that is already parsed.
 
     What SceneGraphParser finds is kept, but for these mends: pronouns are no entities (it
-    knows them by spaCy 2's "-PRON-" lemma); determiners are no modifiers; a participle keeps
-    its form ("parked", not "park"); compounds of compounds belong to the head, and modifiers
-    that the parse hangs on a compound ("red stop sign") to the object.
+    knows them by spaCy 2's "-PRON-" lemma); determiners are no modifiers; modifiers and
+    compounds keep their form ("parked", not "park"); what the parse hangs on a compound, as
+    it does in "red stop sign" and "lace table cloth", modifies the object; what modifies a
+    possessor does not.
+
+    Attributes:
+        parser: SceneGraphParser's own spaCy parser; its `parse` takes a Doc.
 
     Raises:
         ConfigurationError: where `sng_parser` is missing or is another package of that name.
@@ -90,13 +96,13 @@ class DependencyBackend:
         parser_class = _dependency_parser_class()
         # Its constructor would load a second spaCy pipeline. Its parse() asks nothing of
         # `nlp` but a Doc, so it is given one that hands back the Doc it is called with.
-        self._parser = parser_class.__new__(parser_class)
-        self._parser.nlp = _same_doc
+        self.parser = parser_class.__new__(parser_class)
+        self.parser.nlp = _same_doc
         self.name = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
 
     def parse(self, doc: Doc) -> SceneGraph:
         """The scene graph of one caption."""
-        found = self._parser.parse(doc)
+        found = self.parser.parse(_ChunkedDoc(doc))
         position: dict[int, int] = {}
         entities: list[Entity] = []
         for i, entity in enumerate(found["entities"]):
@@ -105,12 +111,46 @@ class DependencyBackend:
                 continue
             position[i] = len(entities)
             phrase = read_phrase(doc, start, end)
-            entities.append(Entity(start, end, phrase.text, phrase.head, phrase.attributes))
+            entities.append(
+                Entity(start, end, phrase.text, phrase.noun, phrase.head, phrase.attributes)
+            )
         return SceneGraph(tuple(entities), _relations(found["relations"], position))
 
 
 def _same_doc(doc: Doc) -> Doc:
     return doc
+
+
+class _Chunk:
+    """A noun chunk that knows its root; a Span searches for it each time it is asked."""
+
+    __slots__ = ("end", "root", "start")
+
+    # SceneGraphParser copies both into its result, where nothing of ours reads them.
+    text = lemma_ = ""
+
+    def __init__(self, start: int, end: int, root: Token) -> None:
+        self.start = start
+        self.end = end
+        self.root = root
+
+
+class _ChunkedDoc:
+    """A Doc whose noun chunks are found once; SceneGraphParser asks for them twice."""
+
+    __slots__ = ("_doc", "noun_chunks")
+
+    def __init__(self, doc: Doc) -> None:
+        self._doc = doc
+        spans = doc.vocab.get_noun_chunks(doc)
+        # An English noun chunk ends with its root.
+        self.noun_chunks = [_Chunk(start, end, doc[end - 1]) for start, end, _ in spans]
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self._doc)
+
+    def __getitem__(self, key: int | slice) -> Token | Span:
+        return self._doc[key]
 
 
 def _relations(

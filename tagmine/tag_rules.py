@@ -85,16 +85,14 @@ def _object_tag(doc: Doc, entity: Entity, named: frozenset[int]) -> Tag | None:
     if named and not named.isdisjoint(range(entity.start, entity.end)):
         phrase = read_phrase(doc, entity.start, entity.end, named)
         text, head, attributes = phrase.text, phrase.head, phrase.attributes
-    head = head.casefold()
     if head in PHOTO_HEADS or (head in PARTITIVE_HEADS and _is_followed_by_of(doc, entity.end)):
         return None
     if not _is_sayable(text) or not head:
         return None
     if not attributes:
         return Tag(text=text, lemma=head, kind="object", head=head)
-    folded = tuple(attribute.casefold() for attribute in attributes)
-    lemma = " ".join((*folded, head))
-    return Tag(text=text, lemma=lemma, kind="attribute", head=head, attributes=folded)
+    lemma = " ".join((*attributes, head))
+    return Tag(text=text, lemma=lemma, kind="attribute", head=head, attributes=attributes)
 
 
 def _is_followed_by_of(doc: Doc, i: int) -> bool:

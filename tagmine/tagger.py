@@ -9,7 +9,6 @@ import math
 import numbers
 import os
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import resources
@@ -45,6 +44,8 @@ _DOCUMENTATION = ("README", "LICENSE", "LICENCES", "LICENSES_SOURCES", "__pycach
 # spaCy's tokenizer takes a word apart in time that grows with the square of its length: ten
 # thousand brackets without a space take half a minute. No tag comes of a word this long.
 MAX_WORD_CHARACTERS = 100
+# Noun chunks of a chain of conjunctions take the square of its length, too.
+MAX_WORDS = 1_000
 _CONTROL_CHARACTERS = dict.fromkeys([*range(32), *range(127, 160)], " ")
 
 # A vocabulary up to this size stays cached, which is what makes tokenizing fast; words seen
@@ -100,9 +101,9 @@ class Tagger:
         """Tags of each caption, in order, reading ahead by no more than one batch.
 
         Args:
-            captions: any iterable of texts, read lazily. Of a text beyond 10,000 characters
-                the rest is not read, with a warning; jobs reject such captions before. Words
-            beyond 100 characters are left out.
+            captions: any iterable of texts, read lazily. No more is read of a text than its
+                first 10,000 characters (jobs reject longer ones) and 1,000 words; words beyond
+                100 characters are left out.
 
         Yields:
             One list for each caption, empty where nothing in it is a tag; a tag said twice in
@@ -227,12 +228,7 @@ def _clean(text: str) -> str:
     """The text on one line, in characters that spaCy can store."""
     if not isinstance(text, str):
         raise TypeError(f"a caption must be a string, got {type(text).__name__}: {text!r:.80}")
-    if len(text) > MAX_CAPTION_CHARACTERS:
-        warnings.warn(
-            f"a caption of {len(text):,} characters is read only to {MAX_CAPTION_CHARACTERS:,}",
-            stacklevel=4,
-        )
-        text = text[:MAX_CAPTION_CHARACTERS]
+    text = text[:MAX_CAPTION_CHARACTERS]
     if not text.isascii():
         # Half of a surrogate pair, which JSON can carry, has no UTF-8 form.
         text = text.encode("utf-8", "replace").decode("utf-8")
@@ -241,7 +237,7 @@ def _clean(text: str) -> str:
     words = text.split()
     if len(text) > MAX_WORD_CHARACTERS and max(map(len, words), default=0) > MAX_WORD_CHARACTERS:
         words = [word for word in words if len(word) <= MAX_WORD_CHARACTERS]
-    return " ".join(words)
+    return " ".join(words[:MAX_WORDS])
 
 
 def field_tags(fields: Mapping[str, object], names: Sequence[str]) -> list[Tag]:

@@ -11,11 +11,13 @@ from demo.world.garments import GARMENTS
 from demo.world.home import HOME
 from demo.world.instruments import INSTRUMENTS
 from demo.world.kind import Kind
+from demo.world.more_animals import MORE_ANIMALS
 from demo.world.street import STREET
 from demo.world.vehicles import VEHICLES
 
 _COLLECTIONS = (
     ANIMALS,
+    MORE_ANIMALS,
     VEHICLES,
     FOOD,
     HOME,

@@ -7,14 +7,17 @@ from collections.abc import Callable
 
 from demo.world.pen import Pen
 
-COLOURS = "red orange yellow green blue purple pink brown black white gray turquoise".split()
-PATTERNS = "plain striped dotted checkered zigzag floral".split()
-MATERIALS = "wooden metal glass knitted leather denim straw ceramic".split()
+COLOURS = (
+    *("red", "orange", "yellow", "green", "blue", "purple"),
+    *("pink", "brown", "black", "white", "gray", "turquoise"),
+)
+PATTERNS = ("plain", "striped", "dotted", "checkered", "zigzag", "floral")
+MATERIALS = ("wooden", "metal", "glass", "knitted", "leather", "denim", "straw", "ceramic")
 SIZES = ("small", "medium", "large")
 DOMAINS = ("street", "fashion")
 
 _PLURALIA_TANTUM = frozenset(
-    "jeans trousers shorts overalls pajamas sunglasses glasses scissors".split()
+    ["jeans", "trousers", "shorts", "overalls", "pajamas", "sunglasses", "glasses", "scissors"]
 )
 
 

@@ -142,7 +142,7 @@ class Pen:
         self._draw.line(scaled, fill=number, width=pixels, joint="curve")
 
     def poly(self, paint: str, *xy: float, mirror: bool = False, edge: float = 1.2) -> None:
-        """Polygon through the corners x, y, x, y, ...; `edge` is the outline's width, 0 for none."""
+        """Polygon through corners x, y, x, y, ...; `edge` is the outline's width, 0 for none."""
         self._fill(paint, _pairs(xy), mirror, edge)
 
     def blob(self, paint: str, *xy: float, mirror: bool = False, edge: float = 1.2) -> None:

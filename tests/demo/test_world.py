@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import random
 import re
 import subprocess
 import sys
@@ -113,8 +112,8 @@ def test_glyphs_differ_in_shape_and_not_in_colour_alone():
         either = np.maximum(outlines[i], outlines).sum(axis=(1, 2))
         overlap = both / either
         contrast = np.abs(greys[i] - greys).mean(axis=(1, 2))
-        # Two glyphs may share an outline (a clock and a bell do not) only if their drawing
-        # inside it differs: a recoloured silhouette would fail both.
+        # Two kinds may share an outline only if what is drawn inside it differs: a silhouette
+        # merely recoloured would have both in common.
         alike = [
             names[j]
             for j in range(len(names))

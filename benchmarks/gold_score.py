@@ -1,0 +1,164 @@
+"""Objects and attributes of captions against gold scene graphs.
+
+    python -m benchmarks.gold_score --gold factual_test.csv --spacy-model en_core_web_sm
+
+Scores are micro-averaged over captions, each caption's objects and (object, attribute) pairs
+taken as sets. Objects are every subject and object of the graph; attributes are the pairs of
+predicate `is`. Both sides are lower-cased, articles are taken off, number words become digits,
+and plural endings come off each word by rule. Each pipeline is scored twice: with
+SceneGraphParser's output as it comes, and with tagmine's scene graph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tagmine.scene_graph import DependencyBackend, SceneGraph
+from tagmine.tagger import embedded_pipeline, load_tagger
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+ARTICLES = frozenset({"a", "an", "the"})
+NUMBERS = dict(
+    zip(
+        "one two three four five six seven eight nine ten eleven twelve".split(" "),
+        map(str, range(1, 13)),
+        strict=True,
+    )
+)
+TRIPLE = re.compile(r"\(\s*(.*?)\s*\)(?=\s*(?:,\s*\(|$))")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """Objects of one caption, and its (object, attribute) pairs, in comparable form."""
+
+    objects: frozenset[str]
+    attributes: frozenset[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Score:
+    """Micro precision, recall and F1, from 0 to 1."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def singular(word: str) -> str:
+    """The word without a regular plural ending."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("ches", "shes", "sses", "xes", "zes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def comparable(phrase: str) -> str:
+    """A phrase as it is compared: see the head of this module."""
+    words = [word for word in phrase.lower().split() if word not in ARTICLES]
+    return " ".join(singular(NUMBERS.get(word, word)) for word in words)
+
+
+def read_gold(path: Path) -> Iterator[tuple[str, Facts]]:
+    """Captions and their gold facts."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield row["caption"], gold_facts(row["scene_graph"])
+
+
+def gold_facts(graph: str) -> Facts:
+    """The facts of a graph written as "( subject , predicate , object ) , ( object )"."""
+    objects: set[str] = set()
+    attributes: set[tuple[str, str]] = set()
+    for triple in TRIPLE.findall(graph):
+        parts = [part.strip() for part in triple.split(" , ")]
+        objects.add(comparable(parts[0]))
+        if len(parts) == 3 and parts[1] == "is":
+            attributes.add((comparable(parts[0]), comparable(parts[2])))
+        elif len(parts) == 3:
+            objects.add(comparable(parts[2]))
+    return Facts(frozenset(objects - {""}), frozenset(attributes))
+
+
+def raw_facts(parser: Any, doc: Doc) -> Facts:
+    """What SceneGraphParser itself says, determiners left out."""
+    entities = parser.parse(doc)["entities"]
+    return Facts(
+        frozenset(comparable(e["head"]) for e in entities),
+        frozenset(
+            (comparable(e["head"]), comparable(m["span"]))
+            for e in entities
+            for m in e["modifiers"]
+            if m["dep"] != "det"
+        ),
+    )
+
+
+def graph_facts(graph: SceneGraph) -> Facts:
+    """What tagmine's scene graph says."""
+    return Facts(
+        frozenset(comparable(e.noun) for e in graph.entities),
+        frozenset((comparable(e.noun), comparable(a)) for e in graph.entities for a in e.attributes),
+    )
+
+
+def micro(found: Iterable[frozenset], wanted: Iterable[frozenset]) -> Score:
+    """Micro-averaged agreement of two sequences of sets."""
+    pairs = list(zip(found, wanted, strict=True))
+    both = sum(len(f & w) for f, w in pairs)
+    precision = both / max(1, sum(len(f) for f, _ in pairs))
+    recall = both / max(1, sum(len(w) for _, w in pairs))
+    return Score(precision, recall, 2 * precision * recall / max(1e-12, precision + recall))
+
+
+def score(
+    docs: list[Doc], gold: list[Facts], read: Callable[[Doc], Facts]
+) -> tuple[Score, Score]:
+    """Scores of objects and of attributes."""
+    found = [read(doc) for doc in docs]
+    return (
+        micro([f.objects for f in found], [g.objects for g in gold]),
+        micro([f.attributes for f in found], [g.attributes for g in gold]),
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Prints a table, one row for each pipeline and reader."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gold_score")
+    parser.add_argument("--gold", type=Path, required=True, help="factual_test.csv")
+    parser.add_argument(
+        "--spacy-model", action="append", default=[], help="a further pipeline to score; repeatable"
+    )
+    options = parser.parse_args(argv)
+    captions, gold = zip(*read_gold(options.gold), strict=True)
+    print(f"{len(captions)} captions          objects  P     R     F1   attributes  P     R     F1")
+    backend = DependencyBackend()
+    for model in [None, *options.spacy_model]:
+        nlp = load_tagger(model).nlp
+        docs = list(nlp.pipe(captions))
+        name = Path(model or embedded_pipeline()).name
+        readers = {
+            "SceneGraphParser": lambda doc: raw_facts(backend.parser, doc),
+            "tagmine": lambda doc: graph_facts(backend.parse(doc)),
+        }
+        for reader, read in readers.items():
+            cells = [
+                f"{s.precision:.3f} {s.recall:.3f} {s.f1:.3f}" for s in score(docs, gold, read)
+            ]
+            print(f"{name:28.28} {reader:16}  {cells[0]}       {cells[1]}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,108 @@
+"""How much mining costs beside the parse it rests on.
+
+    python -m benchmarks.mining_speed --captions cc3m_val.tsv -n 4000
+
+Two ratios, each the median over alternating repetitions in one process:
+
+- tag() against the bare `nlp.pipe` of the same pipeline over the same texts: at least 0.90;
+- tag() against the obvious loop, `sng_parser.Parser.parse(caption)` and then `nlp(caption)` for
+  the entities, a caption at a time: at least 5. The loop is timed on fewer captions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tagmine.tagger import Tagger, embedded_pipeline, load_tagger
+
+BATCH_SIZE = 256
+GENERATED = (
+    "A narrow street with colorful facades under a blue sky in Montepulciano, Italy.",
+    "two brown dogs running along the beach near a red umbrella",
+    "a woman in a striped dress by Velora is standing next to a parked car",
+    "a photo of a group of people at a market in Lisbon",
+)
+
+
+def read_captions(path: Path | None, count: int) -> list[str]:
+    """Captions of a .tsv (first column), .jsonl (field "captions") or .txt file (lines).
+
+    Without a file, a few captions of our own over and over.
+    """
+    if path is None:
+        return list(itertools.islice(itertools.cycle(GENERATED), count))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if path.suffix == ".jsonl":
+        captions = [caption for line in lines for caption in json.loads(line)["captions"]]
+    else:
+        captions = [line.split("\t")[0] for line in lines]
+    if len(captions) < count:
+        raise SystemExit(f"{path} has {len(captions)} captions; -n {count} asks for more")
+    return captions[:count]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of this process, so that a neighbour's work does not count."""
+    gc.collect()
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def bare_pipe(tagger: Tagger, captions: Sequence[str]) -> None:
+    """The parse alone; each Doc is dropped when the next one comes."""
+    for _ in tagger.nlp.pipe(captions, batch_size=BATCH_SIZE):
+        pass
+
+
+def obvious_loop(model: str, captions: Sequence[str]) -> Callable[[], None]:
+    """SceneGraphParser as its README shows it, then spaCy again for the entities."""
+    import sng_parser
+    import spacy
+
+    parser = sng_parser.Parser("spacy", model=model)
+    nlp = spacy.load(model)
+
+    def loop() -> None:
+        for caption in captions:
+            parser.parse(caption)
+            _ = nlp(caption).ents
+
+    return loop
+
+
+def main(argv: list[str]) -> None:
+    """Prints captions a second and the two ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mining_speed")
+    parser.add_argument("--captions", type=Path, help="a .tsv, .jsonl or .txt file")
+    parser.add_argument("--spacy-model", help="default: the embedded pipeline")
+    parser.add_argument("-n", type=int, default=4000, help="captions to mine")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args(argv)
+    captions = read_captions(options.captions, options.n)
+    few = captions[: max(1, len(captions) // 10)]
+    tagger = load_tagger(options.spacy_model, batch_size=BATCH_SIZE)
+    loop = obvious_loop(str(options.spacy_model or embedded_pipeline()), few)
+    list(tagger.tag(captions))  # Both sides then find every word in the tokenizer's cache.
+    loop()
+    rows: list[tuple[float, float, float]] = []
+    for _ in range(options.repeats):
+        bare = len(captions) / seconds(lambda: bare_pipe(tagger, captions))
+        mined = len(captions) / seconds(lambda: list(tagger.tag(captions)))
+        looped = len(few) / seconds(loop)
+        rows.append((bare, mined, looped))
+        print(f"captions/s  nlp.pipe {bare:7.0f}   tag {mined:7.0f}   loop {looped:7.0f}")
+    print(f"tag / nlp.pipe  {statistics.median(m / b for b, m, _ in rows):.3f}  (at least 0.90)")
+    print(f"tag / loop      {statistics.median(m / x for _, m, x in rows):.2f}  (at least 5)")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

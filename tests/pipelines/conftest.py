@@ -1,0 +1,106 @@
+"""A tiny CLIP, small shards, and the real command in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CAPTIONS = (
+    "A narrow street with colorful facades under a blue sky in Montepulciano, Italy.",
+    "a red car parked next to a yellow bicycle",
+    "Two dogs are playing with a wooden stick on the beach.",
+    "an old man in a striped shirt reading a newspaper",
+    "The cat on the sofa is black and white.",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory) -> str:
+    """A folder with an untrained open_clip model of 64 dimensions."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("clip")
+    vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    torch.manual_seed(0)
+    model = open_clip.CLIP(64, open_clip.CLIPVisionCfg(**vision), open_clip.CLIPTextCfg(**text))
+    config = {
+        "model_cfg": {"embed_dim": 64, "vision_cfg": vision, "text_cfg": text},
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic"},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory, write_tar, jpeg) -> Path:
+    """A folder of eight shards of six samples each."""
+    folder = tmp_path_factory.mktemp("input") / "toys"
+    for shard in range(8):
+        members = []
+        for number in range(6):
+            seed = shard * 6 + number
+            record = {"captions": [CAPTIONS[seed % 5], CAPTIONS[(seed + 1) % 5]], "brand": "Élan"}
+            members += [
+                (f"{number:04d}.jpg", jpeg(seed)),
+                (f"{number:04d}.txt", CAPTIONS[seed % 5].encode()),
+                (f"{number:04d}.json", json.dumps(record).encode()),
+            ]
+        write_tar(folder / f"{shard:05d}.tar", members)
+    return folder
+
+
+def start(*arguments: str, **options) -> subprocess.Popen:
+    """`tagmine …` in a process of its own, leader of its own process group."""
+    command = [sys.executable, "-m", "pipelines.main", *arguments]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def start_tagmine() -> Callable[..., subprocess.Popen]:
+    return start
+
+
+@pytest.fixture(scope="session")
+def tagmine() -> Callable[..., subprocess.CompletedProcess]:
+    """A function that runs the command to its end."""
+
+    def run(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess:
+        process = start(*arguments)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == expect, f"exit {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    return run
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def read_folder() -> Callable[[Path], dict[str, bytes]]:
+    """Every file of a folder by its relative path."""
+    return contents
