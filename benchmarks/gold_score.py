@@ -27,13 +27,10 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 ARTICLES = frozenset({"a", "an", "the"})
-NUMBERS = dict(
-    zip(
-        "one two three four five six seven eight nine ten eleven twelve".split(" "),
-        map(str, range(1, 13)),
-        strict=True,
-    )
-)
+NUMBERS = {
+    **{"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6"},
+    **{"seven": "7", "eight": "8", "nine": "9", "ten": "10", "eleven": "11", "twelve": "12"},
+}
 TRIPLE = re.compile(r"\(\s*(.*?)\s*\)(?=\s*(?:,\s*\(|$))")
 
 
@@ -110,7 +107,9 @@ def graph_facts(graph: SceneGraph) -> Facts:
     """What tagmine's scene graph says."""
     return Facts(
         frozenset(comparable(e.noun) for e in graph.entities),
-        frozenset((comparable(e.noun), comparable(a)) for e in graph.entities for a in e.attributes),
+        frozenset(
+            (comparable(e.noun), comparable(a)) for e in graph.entities for a in e.attributes
+        ),
     )
 
 
@@ -123,9 +122,7 @@ def micro(found: Iterable[frozenset], wanted: Iterable[frozenset]) -> Score:
     return Score(precision, recall, 2 * precision * recall / max(1e-12, precision + recall))
 
 
-def score(
-    docs: list[Doc], gold: list[Facts], read: Callable[[Doc], Facts]
-) -> tuple[Score, Score]:
+def score(docs: list[Doc], gold: list[Facts], read: Callable[[Doc], Facts]) -> tuple[Score, Score]:
     """Scores of objects and of attributes."""
     found = [read(doc) for doc in docs]
     return (

@@ -30,9 +30,7 @@ class NounPhrase:
     attributes: tuple[str, ...]
 
 
-def read_phrase(
-    doc: Doc, start: int, end: int, named: frozenset[int] = frozenset()
-) -> NounPhrase:
+def read_phrase(doc: Doc, start: int, end: int, named: frozenset[int] = frozenset()) -> NounPhrase:
     """Reads one noun chunk, in one pass over its tokens.
 
     Modifiers and compounds keep the form they are said in: a parked car does not park, an older
@@ -70,8 +68,12 @@ def read_phrase(
         first = min(first, i)
     while first > start and doc[first - 1].dep_ in _QUALIFYING:
         first -= 1
+    if named:
+        text = "".join(doc[i].text_with_ws for i in range(first, end) if i not in named)
+    else:
+        text = doc[first:end].text
     return NounPhrase(
-        text=" ".join(doc[first:end].text.split()),
+        text=" ".join(text.split()),
         noun=" ".join([*compounds, root.text.casefold()]),
         head=" ".join([*compounds, root.lemma_.casefold()]),
         attributes=tuple(modifiers),

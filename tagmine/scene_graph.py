@@ -153,9 +153,7 @@ class _ChunkedDoc:
         return self._doc[key]
 
 
-def _relations(
-    found: Sequence[dict[str, Any]], position: dict[int, int]
-) -> tuple[Relation, ...]:
+def _relations(found: Sequence[dict[str, Any]], position: dict[int, int]) -> tuple[Relation, ...]:
     return tuple(
         Relation(position[r["subject"]], r["lemma_relation"], position[r["object"]])
         for r in found

@@ -1,0 +1,74 @@
+"""`make demo`: draw a small world, build a datastore of it, verify it, ask it, show the answers.
+
+    python -m demo [--out demo-out] [--count 2000]
+
+Run again, or after an interruption, it keeps the parts that are finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from demo.shards import ShardOptions, write_photos
+from demo.shards import main as draw_shards
+from pipelines.main import main as tagmine
+
+_QUERIES = 8
+
+
+def main() -> int:
+    """Run the demo; returns the exit status of the first command that fails, or 0."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder to write into")
+    parser.add_argument("--count", type=int, default=2000, help="pictures to draw")
+    arguments = parser.parse_args()
+    console = Console(stderr=True)
+    start = time.monotonic()
+    shards = arguments.out / "shards"
+    photos = arguments.out / "photos"
+    console.print(f"draw   {arguments.count:,} pictures of the drawn world into {shards}")
+    draw_shards(["--out", str(shards), "--count", str(arguments.count)])
+    write_photos(ShardOptions(out=photos, count=_QUERIES, split="heldout"))
+    datastore = arguments.out / "datastore"
+    pictures = sorted(photos.glob("*.jpg"))
+    command = ["build", f"{shards}/*.tar", "--out", str(datastore), "--clip-model", "demo"]
+    command += ["--caption-json-field", "captions"]
+    console.print(f"\n$ tagmine {' '.join(command)}", highlight=False, soft_wrap=True)
+    status = tagmine(command)
+    if status == 0:
+        question = ["query", str(datastore), str(pictures[0]), "-k", "3"]
+        console.print(f"\n$ tagmine {' '.join(question)}", highlight=False, soft_wrap=True)
+        status = tagmine(question)
+    if status == 0:
+        page = _show_answers(arguments.out, datastore, pictures)
+        took = time.monotonic() - start
+        console.print(
+            f"Done in {took:,.0f} s. Open {page.absolute().as_uri()} to see {len(pictures)} photos, "
+            "their neighbours and their tags.\nTry your own: "
+            f".venv/bin/tagmine query {datastore} PHOTO.jpg",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return status
+
+
+def _show_answers(out: Path, datastore: Path, photos: list[Path]) -> Path:
+    from demo.gallery import write_gallery
+    from index import open_datastore
+    from index.images import ImageLimits, decode_image
+
+    opened = open_datastore(datastore)
+    side = opened.encoder.image_size
+    images = [decode_image(photo.read_bytes(), ImageLimits(), side) for photo in photos]
+    page = out / "answers.html"
+    write_gallery(page, opened, photos, opened.query_images(images))
+    return page
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The scene graph parser over a parsed Doc, against SceneGraphParser itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tagmine import scene_graph
+from tagmine.errors import ConfigurationError
+from tagmine.scene_graph import DependencyBackend, Relation
+from tagmine.tagger import load_tagger
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def nlp():
+    return load_tagger().nlp
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return DependencyBackend()
+
+
+def heads(graph):
+    return [(entity.attributes, entity.head) for entity in graph.entities]
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        (
+            "A narrow street with colorful facades",
+            [(("narrow",), "street"), (("colorful",), "facade")],
+        ),
+        ("a red and white umbrella", [(("red", "white"), "umbrella")]),
+        ("a stop sign next to two parked cars", [((), "stop sign"), (("two", "parked"), "car")]),
+        ("an older couple in a living room", [(("older",), "couple"), ((), "living room")]),
+        ("a tall man's blue shirt", [(("blue",), "shirt")]),
+    ],
+)
+def test_entities_have_heads_and_attributes(nlp, backend, caption, expected):
+    assert heads(backend.parse(nlp(caption))) == expected
+
+
+def test_pronouns_are_no_entities_and_relations_still_point_right(nlp, backend):
+    graph = backend.parse(nlp("it is next to a dog that wears a red hat on a beach"))
+    assert "it" not in [entity.head for entity in graph.entities]
+    for relation in graph.relations:
+        assert 0 <= relation.subject < len(graph.entities)
+        assert 0 <= relation.object < len(graph.entities)
+
+
+def test_relations_join_subject_and_object(nlp, backend):
+    graph = backend.parse(nlp("A woman is riding a horse on the beach."))
+    assert [entity.head for entity in graph.entities] == ["woman", "horse", "beach"]
+    assert Relation(0, "ride", 1) in graph.relations
+
+
+def test_position_and_wording_of_an_entity(nlp, backend):
+    doc = nlp("There are some brightly colored umbrellas on the beach")
+    entity = backend.parse(doc).entities[0]
+    assert doc[entity.start : entity.end].text.endswith("umbrellas")
+    assert (entity.text, entity.noun) == ("brightly colored umbrellas", "umbrellas")
+
+
+def coco_captions(count):
+    path = SHARED / "captions" / "coco_val2017.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(next(lines))["captions"][0] for _ in range(count)]
+
+
+def test_real_captions_give_what_scene_graph_parser_gives(nlp, backend):
+    """Same entities and relations as its own run on the whole Doc, but for the stated mends."""
+    same = total = relations = 0
+    for doc in nlp.pipe(coco_captions(300)):
+        theirs = backend.parser.parse(doc)
+        ours = backend.parse(doc)
+        kept = [e for e in theirs["entities"] if doc[e["span_bounds"][1] - 1].pos_ != "PRON"]
+        assert [(e.start, e.end) for e in ours.entities] == [e["span_bounds"] for e in kept]
+        if len(kept) == len(theirs["entities"]):
+            expected = [
+                (r["subject"], r["lemma_relation"], r["object"]) for r in theirs["relations"]
+            ]
+            assert [(r.subject, r.predicate, r.object) for r in ours.relations] == expected
+            relations += len(expected)
+        for entity, their in zip(ours.entities, kept, strict=True):
+            modifiers = [m["span"].casefold() for m in their["modifiers"] if m["dep"] != "det"]
+            total += 1
+            same += entity.noun == their["head"].casefold() and list(entity.attributes) == modifiers
+            assert set(modifiers) <= set(entity.attributes) or _mended(doc, entity)
+    assert total > 500
+    assert relations > 200
+    assert same / total > 0.95
+
+
+def _mended(doc, entity):
+    chunk = doc[entity.start : entity.end]
+    return any(token.dep_ in ("poss", "case", "conj") for token in chunk)
+
+
+def import_only_from(monkeypatch, folder):
+    for name in [n for n in sys.modules if n.partition(".")[0] == scene_graph.MODULE]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(folder))
+    scene_graph._dependency_parser_class.cache_clear()
+
+
+@pytest.fixture
+def forget_parser_class():
+    yield
+    scene_graph._dependency_parser_class.cache_clear()
+
+
+def test_the_unrelated_sng_parser_is_refused(tmp_path, monkeypatch, forget_parser_class):
+    (tmp_path / "sng_parser.py").write_text("def parse_song(path):\n    return {}\n")
+    import_only_from(monkeypatch, tmp_path)
+    with pytest.raises(ConfigurationError, match="unrelated song-file reader") as error:
+        DependencyBackend()
+    assert str(tmp_path / "sng_parser.py") in str(error.value)
+    assert "pip uninstall sng-parser" in str(error.value)
+
+
+def test_a_missing_parser_is_named(tmp_path, monkeypatch, forget_parser_class):
+    (tmp_path / "sng_parser.py").write_text("raise ImportError('not here')\n")
+    import_only_from(monkeypatch, tmp_path)
+    with pytest.raises(ConfigurationError, match="pip install SceneGraphParser"):
+        DependencyBackend()
