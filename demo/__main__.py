@@ -48,8 +48,8 @@ def main() -> int:
         page = _show_answers(arguments.out, datastore, pictures)
         took = time.monotonic() - start
         console.print(
-            f"Done in {took:,.0f} s. Open {page.absolute().as_uri()} to see {len(pictures)} photos, "
-            "their neighbours and their tags.\nTry your own: "
+            f"Done in {took:,.0f} s. Open {page.absolute().as_uri()} to see {len(pictures)} "
+            "photos, their neighbours and their tags.\nTry your own: "
             f".venv/bin/tagmine query {datastore} PHOTO.jpg",
             highlight=False,
             soft_wrap=True,

@@ -26,7 +26,8 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --line: #35373f; --dim: #a3a8b4; --tag: #263350;
   --card: #1c1d22; --page: #121317; --ink: #eceef2; --bar: #7ea2f2; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
+body { margin: 0; background: var(--page); color: var(--ink);
+  font: 15px/1.45 system-ui, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 24px 16px 64px; }
 h1 { font-size: 1.5rem; margin: 0 0 4px; }
 p.lead { color: var(--dim); margin: 0 0 24px; max-width: 70ch; }

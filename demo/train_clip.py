@@ -14,13 +14,14 @@ import dataclasses
 import json
 import math
 import random
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.encoder_texts import CONTEXT_LENGTH, training_text, write_tokenizer
-from demo.world import SPLITS, Scene, draw, sample_scene
+from demo.world import SPLITS, Kind, Scene, all_kinds, draw, sample_scene
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +45,9 @@ class TrainingOptions:
         batch_size: pairs a step.
         pool: scenes drawn.
         learning_rate: highest rate of AdamW, reached after the first 5 % of the steps.
-        seed: of weights, order, cuts and words.
+        seed: of weights, scenes, order, cuts and words.
+        name_weight: weight of the name loss beside open_clip's.
+        start: folder of an encoder to go on from, its tokenizer included; None for a new one.
     """
 
     steps: int = 1400
@@ -52,6 +55,8 @@ class TrainingOptions:
     pool: int = 20_000
     learning_rate: float = 2e-3
     seed: int = 0
+    name_weight: float = 0.0
+    start: Path | None = None
 
 
 def model_config(vocabulary: int) -> dict[str, Any]:
@@ -157,7 +162,11 @@ def train(folder: Path, options: TrainingOptions) -> None:
     scenes = training_scenes(options.pool, options.seed)
     words = random.Random(f"words {options.seed}")
     folder.mkdir(parents=True, exist_ok=True)
-    write_tokenizer((training_text(scene, words) for scene in scenes), folder)
+    if options.start:
+        for path in options.start.glob("tokenizer*.json"):
+            shutil.copyfile(path, folder / path.name)
+    else:
+        write_tokenizer((training_text(scene, words) for scene in scenes), folder)
     config = model_config(_vocabulary(folder))
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
@@ -165,7 +174,9 @@ def train(folder: Path, options: TrainingOptions) -> None:
     pool = draw_pool(scenes)
     print(f"drew {len(scenes)} scenes in {time.monotonic() - started:.0f} s", flush=True)
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    model = open_clip.create_model(
+        f"local-dir:{options.start or folder}", load_weights=options.start is not None
+    )
     model.visual.to(memory_format=torch.channels_last)
     _fit(model, tokenizer, scenes, pool, options)
     save_weights(model, folder / "open_clip_model.safetensors")
@@ -196,6 +207,9 @@ def _fit(
         betas=(0.9, 0.98),
     )
     loss_of = open_clip.ClipLoss()
+    kinds = all_kinds()
+    names = tokenizer([kind.name for kind in kinds])
+    targets = torch.tensor([_present(scene, kinds) for scene in scenes])
     model.train()
     started, smooth = time.monotonic(), math.log(options.batch_size)
     for step, picked in enumerate(batches(len(scenes), options)):
@@ -206,7 +220,11 @@ def _fit(
         with torch.autocast("cpu", torch.bfloat16):
             image_features = model.encode_image(images, normalize=True)
             text_features = model.encode_text(texts, normalize=True)
-        loss = loss_of(image_features.float(), text_features.float(), model.logit_scale.exp())
+        image_features, scale = image_features.float(), model.logit_scale.exp()
+        loss = loss_of(image_features, text_features.float(), scale)
+        if options.name_weight:
+            named = name_loss(model, image_features, names, targets[picked], scale)
+            loss = loss + options.name_weight * named
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -221,6 +239,37 @@ def _fit(
                 f"step {step + 1}/{options.steps}  loss {smooth:.3f}  {rate:.0f} pairs/s",
                 flush=True,
             )
+
+
+def _present(scene: Scene, kinds: Sequence[Kind]) -> list[float]:
+    here = [spec.kind for spec in scene.objects]
+    return [1 / len(here) if kind in here else 0.0 for kind in kinds]
+
+
+def name_loss(
+    model: torch.nn.Module,
+    image_features: torch.Tensor,
+    names: torch.Tensor,
+    targets: torch.Tensor,
+    scale: torch.Tensor,
+) -> torch.Tensor:
+    """Cross-entropy of each picture against the names of all kinds, as the text tower reads them.
+
+    open_clip's loss takes any two pictures of a batch for different things, those of one kind
+    too. Here pictures of one kind share their positive, which draws them together.
+
+    Args:
+        image_features: unit norm, [B, dim].
+        names: tokens of the names of all kinds, [K, context].
+        targets: share of each kind in each picture, rows summing to 1, [B, K].
+        scale: factor of the cosines.
+    """
+    import torch
+
+    with torch.autocast("cpu", torch.bfloat16):
+        name_features = model.encode_text(names, normalize=True)
+    logits = scale * image_features @ name_features.float().T
+    return torch.nn.functional.cross_entropy(logits, targets)
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
@@ -244,10 +293,11 @@ def parse(argv: Sequence[str] | None = None) -> tuple[Path, TrainingOptions]:
     parser.add_argument("--steps", type=int, default=defaults.steps, help="optimiser steps")
     parser.add_argument("--pool", type=int, default=defaults.pool, help="scenes to draw")
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    arguments = parser.parse_args(argv)
-    return arguments.out, TrainingOptions(
-        steps=arguments.steps, pool=arguments.pool, seed=arguments.seed
-    )
+    parser.add_argument("--name-weight", type=float, default=0.0, help="weight of the name loss")
+    parser.add_argument("--start", type=Path, help="folder of an encoder to go on from")
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    arguments = vars(parser.parse_args(argv))
+    return arguments.pop("out"), TrainingOptions(**arguments)
 
 
 if __name__ == "__main__":

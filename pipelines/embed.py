@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from index.embed import EmbedOptions as PartOptions
 from index.embed import embed_fingerprint, embed_part
 from index.encoder import load_encoder
-from pipelines.options import EmbedOptions
+from pipelines.options import EmbedOptions, RunnerOptions
 from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import Plan, open_output, plan_inputs, process_part, progress_for
@@ -34,6 +35,7 @@ class EmbedJob:
         clip_model: the encoder.
         options: which member is the image, and how images are batched.
         maker: fingerprint that the worker's own encoder must have.
+        num_threads: forward passes side by side on a CPU, None for one a core.
         progress: folder for heartbeats, if the worker shares it with the launcher.
     """
 
@@ -41,6 +43,7 @@ class EmbedJob:
     clip_model: str
     options: PartOptions
     maker: str
+    num_threads: int | None
     progress: str | None
 
 
@@ -61,7 +64,7 @@ class EmbedShards(beam.PTransform):
 
 def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
-        encoder = shared.acquire(lambda: load_encoder(job.clip_model))
+        encoder = shared.acquire(lambda: load_encoder(job.clip_model, num_threads=job.num_threads))
         if embed_fingerprint(encoder, job.options.fields, job.options.limits) != job.maker:
             raise TagmineError(
                 "a worker's encoder differs from the launcher's: tagmine, open_clip or the weights "
@@ -94,6 +97,13 @@ def _part_options(options: EmbedOptions) -> PartOptions:
     return PartOptions(options.inputs.fields, options.batch_size, options.num_prepro_workers)
 
 
+def _threads_per_worker(runner: RunnerOptions) -> int | None:
+    """Share the cores out among several local processes; one alone has them all."""
+    if runner.num_workers == 1:
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // runner.num_workers)
+
+
 def run(options: EmbedOptions, console: Console) -> None:
     """`tagmine embed`: plan, embed every shard, say what was read, written and rejected."""
     check_runner(options.runner)
@@ -109,7 +119,10 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
     write_pin(plan.root / ENCODER_PIN, pin)
     with progress_for(options.runner, console, "embed", plan.sources) as progress:
         part_options = _part_options(options)
-        job = EmbedJob(str(plan.root), options.clip_model, part_options, pin.maker, progress)
+        threads = _threads_per_worker(options.runner)
+        job = EmbedJob(
+            str(plan.root), options.clip_model, part_options, pin.maker, threads, progress
+        )
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
         kept = count_kept(progress)
     print_stage(console, plan.root, "embed", plan.sources, kept)

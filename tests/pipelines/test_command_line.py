@@ -77,7 +77,28 @@ def test_the_readme_and_the_pages_name_only_flags_that_exist():
 
 def test_names_from_clip_retrieval_and_img2dataset():
     options = parse(
-        ["build", "a.tar", "--out", "d", "--wds_image_key", "png", "--wds_caption_key", "cap.txt", "--batch_size=8", "--clip_model", "demo", "--num_prepro_workers", "2", "--index_key", "Flat", "--max_index_memory_usage", "1G", "--tag_fields=a,b", "--caption_json_field", "c"]
+        [
+            "build",
+            "a.tar",
+            "--out",
+            "d",
+            "--wds_image_key",
+            "png",
+            "--wds_caption_key",
+            "cap.txt",
+            "--batch_size=8",
+            "--clip_model",
+            "demo",
+            "--num_prepro_workers",
+            "2",
+            "--index_key",
+            "Flat",
+            "--max_index_memory_usage",
+            "1G",
+            "--tag_fields=a,b",
+            "--caption_json_field",
+            "c",
+        ]
     )
     assert isinstance(options, BuildOptions)
     fields = options.mine.inputs.fields
@@ -90,7 +111,15 @@ def test_names_from_clip_retrieval_and_img2dataset():
 
 def test_beams_own_options_are_passed_on():
     options = parse(
-        ["build", "a.tar", "--out", "d", "--runner=FlinkRunner", "--flink_master=h:1", "--parallelism=2"]
+        [
+            "build",
+            "a.tar",
+            "--out",
+            "d",
+            "--runner=FlinkRunner",
+            "--flink_master=h:1",
+            "--parallelism=2",
+        ]
     )
     runner = options.mine.runner
     assert runner.runner == "FlinkRunner"
