@@ -2,6 +2,11 @@
 
     python -m demo.train_clip --out demo/clip
 
+runs the recipe of the shipped encoder, three stages that each draw new scenes; with --steps, one
+stage of your own:
+
+    python -m demo.train_clip --out mine --steps 500 --start demo/clip --seed 9 --name-weight 3
+
 Scenes are drawn once into a pool in memory and seen several times, each time cut and mirrored
 anew and with new words. Model, loss and the folder's layout are open_clip's own, so that
 `open_clip.create_model_and_transforms("local-dir:demo/clip")` loads the result.
@@ -15,6 +20,7 @@ import json
 import math
 import random
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -57,6 +63,18 @@ class TrainingOptions:
     seed: int = 0
     name_weight: float = 0.0
     start: Path | None = None
+
+
+RECIPE = (
+    TrainingOptions(steps=1400, pool=20_000, learning_rate=2e-3, seed=0, name_weight=0.0),
+    TrainingOptions(steps=450, pool=16_000, learning_rate=1.5e-3, seed=1, name_weight=2.0),
+    TrainingOptions(steps=700, pool=20_000, learning_rate=1.5e-3, seed=2, name_weight=3.0),
+)
+"""Stages of the shipped encoder, each going on from the one before.
+
+The first is open_clip's loss alone; it learns what the words mean, and leaves pictures of one
+kind apart (see `name_loss`), which the others mend.
+"""
 
 
 def model_config(vocabulary: int) -> dict[str, Any]:
@@ -188,6 +206,15 @@ def _vocabulary(folder: Path) -> int:
     return len(PreTrainedTokenizerFast.from_pretrained(folder))
 
 
+def _optimiser(model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    import torch
+
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    kept = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": kept, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
+
+
 def _fit(
     model: torch.nn.Module,
     tokenizer: Any,
@@ -199,13 +226,7 @@ def _fit(
     import torch
 
     rng = random.Random(f"words and cuts {options.seed}")
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    kept = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.1}, {"params": kept, "weight_decay": 0.0}],
-        lr=options.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    optimiser = _optimiser(model, options.learning_rate)
     loss_of = open_clip.ClipLoss()
     kinds = all_kinds()
     names = tokenizer([kind.name for kind in kinds])
@@ -233,7 +254,7 @@ def _fit(
             # The scale's bounds are those of the CLIP paper (arXiv 2103.00020, section 2.5).
             model.logit_scale.clamp_(0, math.log(100))
         smooth += 0.05 * (loss.item() - smooth)
-        if (step + 1) % 50 == 0:
+        if (step + 1) % 50 == 0 or step + 1 == options.steps:
             rate = (step + 1) * options.batch_size / (time.monotonic() - started)
             print(
                 f"step {step + 1}/{options.steps}  loss {smooth:.3f}  {rate:.0f} pairs/s",
@@ -285,20 +306,49 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
     path.chmod(0o644)
 
 
-def parse(argv: Sequence[str] | None = None) -> tuple[Path, TrainingOptions]:
-    """Command line to options."""
+def train_recipe(folder: Path, stages: Sequence[TrainingOptions] = RECIPE) -> None:
+    """Train in stages, each from the weights that the one before wrote, the last into `folder`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        start = None
+        for number, stage in enumerate(stages):
+            last = number == len(stages) - 1
+            out = folder if last else Path(scratch) / f"stage-{number}"
+            train(out, dataclasses.replace(stage, start=start))
+            start = out
+
+
+def parse(argv: Sequence[str] | None = None) -> tuple[Path, TrainingOptions | None]:
+    """Command line to a folder and the options of one stage; None for the recipe."""
     defaults = TrainingOptions()
-    parser = argparse.ArgumentParser(prog="python -m demo.train_clip", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.train_clip",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained encoder")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="optimiser steps")
+    parser.add_argument("--steps", type=int, help="steps of one stage; without it, the recipe")
     parser.add_argument("--pool", type=int, default=defaults.pool, help="scenes to draw")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--name-weight", type=float, default=0.0, help="weight of the name loss")
     parser.add_argument("--start", type=Path, help="folder of an encoder to go on from")
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     arguments = vars(parser.parse_args(argv))
-    return arguments.pop("out"), TrainingOptions(**arguments)
+    folder = arguments.pop("out")
+    if arguments["steps"] is None:
+        if any(value != parser.get_default(name) for name, value in arguments.items()):
+            parser.error("options of a stage need --steps; without it the whole recipe is run")
+        return folder, None
+    return folder, TrainingOptions(**arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train the recipe, or one stage."""
+    folder, options = parse(argv)
+    if options:
+        train(folder, options)
+    else:
+        train_recipe(folder)
 
 
 if __name__ == "__main__":
-    train(*parse())
+    main()

@@ -18,8 +18,8 @@ MAX_PARTS = 1 << 31
 MANIFEST = "manifest.json"
 SOURCES = "sources.json"
 TRAINED_INDEX = "index/trained.faiss"
-TAGGER_PIN = "tags/tagger.json"
-ENCODER_PIN = "embeddings/encoder.json"
+TAGGER_PIN = "tagger.json"
+ENCODER_PIN = "encoder.json"
 _TEMPORARY_MARK = ".tmp-"
 
 

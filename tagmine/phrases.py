@@ -66,6 +66,12 @@ def read_phrase(doc: Doc, start: int, end: int, named: frozenset[int] = frozense
         else:
             continue
         first = min(first, i)
+    if root.n_rights:
+        for token in root.rights:
+            if token.dep_ == "amod":
+                modifiers.append(token.text.casefold())
+                # "a small cat asleep": said where the chunk has ended.
+                end = token.i + 1 if token.i == end else end
     while first > start and doc[first - 1].dep_ in _QUALIFYING:
         first -= 1
     if named:

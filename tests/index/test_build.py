@@ -28,13 +28,12 @@ def test_flat_while_small_then_ivf_pq_within_the_memory():
 def test_predicted_size_is_that_of_the_file(tmp_path):
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(12_000, 16)).astype(np.float32)
-    for allowed in (300_000, 500_000):
-        spec = choose_spec(len(vectors), 16, allowed)
-        index = create_index(spec.index_key, 16)
-        index.train(vectors[: training_size(spec.index_key, len(vectors))])
-        index.add_with_ids(vectors, np.arange(len(vectors)))
-        faiss.write_index(index, str(tmp_path / "i"))
-        assert (tmp_path / "i").stat().st_size == pytest.approx(spec.predicted_bytes, rel=0.1)
+    spec = choose_spec(len(vectors), 16, 300_000)
+    index = create_index(spec.index_key, 16)
+    index.train(vectors[: training_size(spec.index_key, len(vectors))])
+    index.add_with_ids(vectors, np.arange(len(vectors)))
+    faiss.write_index(index, str(tmp_path / "i"))
+    assert (tmp_path / "i").stat().st_size == pytest.approx(spec.predicted_bytes, rel=0.1)
 
 
 def test_an_impossible_budget_names_what_would_do():

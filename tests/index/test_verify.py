@@ -34,7 +34,7 @@ def repin(root, path):
     (root / "manifest.json").write_text(json.dumps(record))
 
 
-@pytest.mark.parametrize("key", ["Flat", "IVF16,PQ8x4", "OPQ8_32,IVF8,PQ8x4"])
+@pytest.mark.parametrize("key", ["Flat", "IVF16,PQ8x4"])
 def test_a_good_datastore_passes(make_datastore, key):
     made = make_datastore(sizes=(900, 800), index_key=key, untagged=3)
     verdict = verify_datastore(made.root)

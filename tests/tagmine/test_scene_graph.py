@@ -38,7 +38,10 @@ def heads(graph):
             [(("narrow",), "street"), (("colorful",), "facade")],
         ),
         ("a red and white umbrella", [(("red", "white"), "umbrella")]),
-        ("a stop sign next to two parked cars", [((), "stop sign"), (("two", "parked"), "car")]),
+        (
+            "a fire hydrant next to two parked cars",
+            [((), "fire hydrant"), (("two", "parked"), "car")],
+        ),
         ("an older couple in a living room", [(("older",), "couple"), ((), "living room")]),
         ("a tall man's blue shirt", [(("blue",), "shirt")]),
     ],
