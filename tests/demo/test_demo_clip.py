@@ -90,9 +90,9 @@ def test_held_out_pictures_find_their_kind(encoder):
     # below the rate that the model card states, and far above chance.
     assert found.hit > 0.75
     assert found.hit > found.chance + 0.4
-    assert study.names.hit > 0.75
-    assert study.naming > 0.6
-    assert study.colours > 0.5
+    assert study.names.hit > 0.85
+    assert study.naming > 0.8
+    assert study.colours > 0.3
 
 
 def last_loss(output: str) -> float:
