@@ -14,8 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from demo.shards import ShardOptions, write_photos
+from demo.shards import ShardOptions, scenes_of
 from demo.shards import main as draw_shards
+from demo.world import draw
 from pipelines.main import main as tagmine
 
 _QUERIES = 8
@@ -33,9 +34,8 @@ def main() -> int:
     photos = arguments.out / "photos"
     console.print(f"draw   {arguments.count:,} pictures of the drawn world into {shards}")
     draw_shards(["--out", str(shards), "--count", str(arguments.count)])
-    write_photos(ShardOptions(out=photos, count=_QUERIES, split="heldout"))
+    pictures = _draw_photos(photos)
     datastore = arguments.out / "datastore"
-    pictures = sorted(photos.glob("*.jpg"))
     command = ["build", f"{shards}/*.tar", "--out", str(datastore), "--clip-model", "demo"]
     command += ["--caption-json-field", "captions"]
     console.print(f"\n$ tagmine {' '.join(command)}", highlight=False, soft_wrap=True)
@@ -49,12 +49,25 @@ def main() -> int:
         took = time.monotonic() - start
         console.print(
             f"Done in {took:,.0f} s. Open {page.absolute().as_uri()} to see {len(pictures)} "
-            "photos, their neighbours and their tags.\nTry your own: "
-            f".venv/bin/tagmine query {datastore} PHOTO.jpg",
+            "photos, their neighbours and their tags.\nOr ask again: "
+            f".venv/bin/tagmine query {datastore} {pictures[-1]}",
             highlight=False,
             soft_wrap=True,
         )
     return status
+
+
+def _draw_photos(folder: Path) -> list[Path]:
+    """Held-out pictures of one object each, of both domains, as a stranger would photograph it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = []
+    for domain, scenes in scenes_of(ShardOptions(folder, count=80, split="heldout")).items():
+        alone = [scene for scene in scenes if len(scene.objects) == 1]
+        for number, scene in enumerate(alone[: _QUERIES // 2]):
+            path = folder / f"{domain}-{number}-{scene.main.kind.name.replace(' ', '_')}.jpg"
+            draw(scene).save(path, "JPEG", quality=90)
+            photos.append(path)
+    return photos
 
 
 def _show_answers(out: Path, datastore: Path, photos: list[Path]) -> Path:
