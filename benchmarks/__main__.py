@@ -29,7 +29,9 @@ def plan(shared: Path) -> list[list[str]]:
         embedding += ["--shards", f"{photos}/*.tar"]
     commands += [mining, embedding, ["benchmarks.build_memory"]]
     if gold.exists():
-        commands.append(["benchmarks.gold_score", "--gold", str(gold), "--teacher", str(teacher)])
+        commands.append(
+            ["benchmarks.gold_score", "--gold", str(gold), "--spacy-model", str(teacher)]
+        )
     return commands
 
 

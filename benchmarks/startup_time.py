@@ -5,6 +5,7 @@ python -m benchmarks.startup_time
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ def seconds(command: list[str]) -> float:
 
 def main() -> None:
     """Measure in turn, print the medians."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     commands = {
         "python": [sys.executable, "-c", "pass"],
         "tagmine --help": [sys.executable, "-m", "pipelines.main", "--help"],

@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="folder to write into")
     parser.add_argument("--count", type=int, default=2000, help="pictures to draw")
     arguments = parser.parse_args()
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, highlight=False)
     start = time.monotonic()
     shards = arguments.out / "shards"
     photos = arguments.out / "photos"
@@ -73,13 +73,10 @@ def _draw_photos(folder: Path) -> list[Path]:
 def _show_answers(out: Path, datastore: Path, photos: list[Path]) -> Path:
     from demo.gallery import write_gallery
     from index import open_datastore
-    from index.images import ImageLimits, decode_image
 
     opened = open_datastore(datastore)
-    side = opened.encoder.image_size
-    images = [decode_image(photo.read_bytes(), ImageLimits(), side) for photo in photos]
     page = out / "answers.html"
-    write_gallery(page, opened, photos, opened.query_images(images))
+    write_gallery(page, opened, photos, opened.query_files(photos))
     return page
 
 

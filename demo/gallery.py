@@ -72,7 +72,8 @@ def write_gallery(
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}: photos and their tags</title>\n<style>{_STYLE}</style>\n"
-        f'<main>\n<h1>{name}</h1>\n<p class="lead">{lead}</p>\n{articles}\n</main>\n</html>\n',
+        "<main>\n<h1>Photos, and what the datastore says of them</h1>\n"
+        f'<p class="lead">{lead}</p>\n{articles}\n</main>\n</html>\n',
         encoding="utf-8",
     )
 

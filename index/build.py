@@ -28,7 +28,7 @@ from tagmine.layout import (
     write_atomically,
 )
 from tagmine.manifest import fingerprint
-from tagmine.parts import file_sha256, write_rejects
+from tagmine.parts import file_sha256, rejects_made_by, write_rejects
 from tagmine.rejects import Reject
 
 logger = logging.getLogger(__name__)
@@ -98,13 +98,25 @@ def create_index(index_key: str, dim: int) -> faiss.Index:
         index_key if "IVF" in index_key or index_key.startswith("IDMap") else f"IDMap2,{index_key}"
     )
     try:
-        return faiss.index_factory(dim, key, METRIC)
+        index = faiss.index_factory(dim, key, METRIC)
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1]
         raise ConfigurationError(
             f"--index-key {index_key}: FAISS cannot make this index for {dim} dimensions: {cause}. "
             "See FAISS's guide to the index factory for the strings it knows."
         ) from error
+    if isinstance(index, faiss.IndexRefine):
+        raise ConfigurationError(
+            f"--index-key {index_key}: an index that refines takes no ids. Leave the refinement "
+            "out; the nearest candidates are scored exactly with the stored embeddings anyway."
+        )
+    return index
+
+
+def list_count(index: faiss.Index) -> int:
+    """Number of inverted lists of an index, 0 when it has none."""
+    inverted = faiss.try_extract_index_ivf(index)
+    return inverted.nlist if inverted is not None else 0
 
 
 def train_index(root: Path, parts: Sequence[int], index_key: str) -> bool:
@@ -130,8 +142,8 @@ def train_index(root: Path, parts: Sequence[int], index_key: str) -> bool:
     if read_card(target, maker):
         return False
     count = sum(len(part.ids) for part in opened)
-    size = training_size(index_key, count)
     index = create_index(index_key, opened[0].dim)
+    size = training_size(index_key, list_count(index), count)
     if size:
         _use_gpu_for_clustering(index)
         index.train(_sample_rows(opened, size))
@@ -193,12 +205,13 @@ def fill_shard(root: Path, plan: ShardPlan, index_key: str) -> bool:
     hashes = [part.footer.rows_sha256 for part in opened]
     kept = [fingerprint(ids.tolist()) for ids in known]
     maker = fingerprint("fill", trained_sha256, list(plan.parts), hashes, kept)
-    if read_card(target, maker) and all(_has_rejects(root, part) for part in plan.parts):
+    rejects = [rejects_made_by(root / rejects_path("index", p), maker) for p in plan.parts]
+    if read_card(target, maker) and None not in rejects:
         return False
     index = faiss.read_index(str(root / TRAINED_INDEX))
     for part, ids in zip(opened, known, strict=True):
         tagged = np.isin(part.ids, ids, assume_unique=True)
-        _write_index_rejects(root, part, tagged)
+        _write_index_rejects(root, part, tagged, maker)
         _add_rows(index, part, np.flatnonzero(tagged))
     card = IndexFileCard(FORMAT_VERSION, index_key, plan.parts, index.ntotal, maker, "")
     _write_index(target, index, card)
@@ -211,21 +224,13 @@ def _add_rows(index: faiss.Index, part: EmbeddingsPart, rows: np.ndarray) -> Non
         index.add_with_ids(part.vectors[chosen].astype(np.float32), part.ids[chosen])
 
 
-def _write_index_rejects(root: Path, part: EmbeddingsPart, tagged: np.ndarray) -> None:
+def _write_index_rejects(root: Path, part: EmbeddingsPart, tagged: np.ndarray, maker: str) -> None:
     keys = part.keys()
     rejects = [
         Reject(int(part.ids[row]), keys[int(row)].as_py(), "index", "no_tags_row")
         for row in np.flatnonzero(~tagged)
     ]
-    write_rejects(root / rejects_path("index", part.footer.part), rejects)
-
-
-def _has_rejects(root: Path, part: int) -> bool:
-    try:
-        pq.read_metadata(root / rejects_path("index", part))
-    except (OSError, pa.ArrowException):
-        return False
-    return True
+    write_rejects(root / rejects_path("index", part.footer.part), rejects, maker)
 
 
 def read_tag_ids(path: Path) -> np.ndarray:

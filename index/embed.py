@@ -51,9 +51,10 @@ class EmbedOptions:
 
 def embed_fingerprint(encoder: Encoder, fields: SampleFields, limits: ImageLimits) -> str:
     """Fingerprint of all that decides an embeddings part, its shard aside."""
-    # The caption fields decide where one sample ends and the next begins, and so the ids.
-    fields_record = dataclasses.asdict(fields)
-    return fingerprint(STAGE, encoder.card.fingerprint, fields_record, dataclasses.asdict(limits))
+    card = encoder.card
+    # The precision too: vectors of a GPU and of a CPU are compared, but not mixed by a resume.
+    made_with = (card.fingerprint, card.precision, dataclasses.asdict(limits))
+    return fingerprint(STAGE, *made_with, fields.grouping)
 
 
 def embed_part(
@@ -83,15 +84,15 @@ def embed_part(
     finished = _finished_footer(target)
     if finished and is_current(finished, root, source, maker, report):
         return PartResult(source.part, False, finished)
-    ledger = PartLedger(root, source, STAGE, maker)
+    ledger = PartLedger(root, source, STAGE, options.fields, maker)
     limits = {key: options.limits.max_bytes for key in options.fields.image_keys}
     with open_source(source) as stream:
         samples = read_samples(stream, options.fields, limits)
         images = _images(samples, options.fields, ledger)
         ids, keys, vectors = _embed(images, options, encoder, ledger, stream, report)
         footer = ledger.close(stream, len(ids))
-        write_embeddings(target, ids, keys, vectors, footer)
         report(stream.bytes_read, ledger.read)
+        write_embeddings(target, ids, keys, vectors, footer)
     return PartResult(source.part, True, footer)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from index.build import ShardPlan, read_card
+from index.build import ShardPlan, create_index, list_count, read_card
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
@@ -84,14 +84,21 @@ def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCar
     embeddings = open_embeddings(root / embeddings_path(source.part)).footer
     _check_footer(tags, source, tagger, "mine")
     _check_footer(embeddings, source, encoder, "embed")
+    if (tags.samples, tags.read) != (embeddings.samples, embeddings.read):
+        raise DatastoreError(
+            f"part {source.part} ({source.name}) was mined and embedded with different member "
+            "options (--image-key, --caption-key, --caption-json-field, --tag-fields), so the same "
+            "id may mean two samples. Run tagmine embed again with the options of mine."
+        )
     if tags.source_sha256 != embeddings.source_sha256:
         raise DatastoreError(
             f"{source.url} changed between mining and embedding, so its ids may not agree. Run "
             "tagmine build again; it makes the part anew."
         )
     rejects = tuple(_parquet_card(root, rejects_path(s, source.part)) for s in STAGES)
-    indexed = embeddings.written - rejects[2].rows
-    left_out = {"no_tags_row": rejects[2].rows} if rejects[2].rows else {}
+    untagged = rejects[STAGES.index("index")].rows
+    indexed = embeddings.written - untagged
+    left_out = {"no_tags_row": untagged} if untagged else {}
     return PartCard(
         part=source.part,
         source=source.name,
@@ -133,7 +140,7 @@ def _index_card(root: Path, plans: Sequence[ShardPlan], index_key: str, dim: int
             raise DatastoreError(f"{root / path} is missing or damaged; run tagmine index again.")
         files = _file_card(root, path, card.vectors), _file_card(root, card_path(path), 0)
         shards.append(IndexShardCard(*files, plan.parts))
-    nprobe, rerank = search_defaults(index_key)
+    nprobe, rerank = search_defaults(index_key, list_count(create_index(index_key, dim)))
     return IndexCard(
         index_key=index_key,
         metric="ip",
@@ -148,12 +155,9 @@ def _index_card(root: Path, plans: Sequence[ShardPlan], index_key: str, dim: int
     )
 
 
-def search_defaults(index_key: str) -> tuple[int, int]:
+def search_defaults(index_key: str, nlist: int) -> tuple[int, int]:
     """nprobe (0 without inverted lists) and re-rank depth (0 for exact codes) of an index."""
-    lists = re.search(r"IVF(\d+)", index_key)
-    nprobe = 0
-    if lists:
-        nprobe = min(int(lists[1]), max(16, round(int(lists[1]) * _LISTS_PROBED)))
+    nprobe = min(nlist, max(16, round(nlist * _LISTS_PROBED)))
     exact = index_key.endswith("Flat") and not re.search("PCA|OPQ|ITQ", index_key)
     return nprobe, 0 if exact else RERANK_DEPTH
 

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
-from tagmine.errors import DatastoreError
+from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, IndexShardCard, Manifest, read_manifest
-from tagmine.parts import file_sha256, tag_of_record
+from tagmine.parts import PartFooter, file_sha256, read_tags_footer, tag_of_record
 from tagmine.tags import Tag
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Up to this total, opening hashes every file; above it, the index files only.
 FULL_CHECK_BYTES = 256 << 20
-_REPAIR = "Run tagmine verify for the whole list, and tagmine build again to mend it."
+_REPAIR = "Run tagmine build again with the same shards to mend it; finished parts are kept."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,12 +83,13 @@ class Datastore:
     Attributes:
         root: its folder.
         manifest: what it is made of.
+        shards: the open index shards, memory-mapped.
     """
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
-        self._shards = [_open_shard(root, manifest, card) for card in manifest.index.shards]
+        self.shards = [_open_shard(root, manifest, card) for card in manifest.index.shards]
         self._parts: dict[int, EmbeddingsPart] = {}
 
     def __len__(self) -> int:
@@ -151,7 +152,11 @@ class Datastore:
         """
         queries = self._check(vectors, k)
         depth = max(k, self.manifest.index.rerank) if self.manifest.index.rerank else k
-        filled = [shard for shard in self._shards if shard.ntotal]
+        filled = [shard for shard in self.shards if shard.ntotal]
+        if not filled:
+            return _pad(np.empty((len(queries), 0), np.int64), k, -1), np.full(
+                (len(queries), k), -np.inf, np.float32
+            )
         proposed = [shard.search(queries, min(depth, shard.ntotal)) for shard in filled]
         candidates = np.concatenate([ids for _, ids in proposed], axis=1)
         scores = np.concatenate([s for s, _ in proposed], axis=1).astype(np.float32)
@@ -204,8 +209,18 @@ class Datastore:
             card = {p.part: p.embeddings for p in self.manifest.parts}.get(part)
             if card is None:
                 raise DatastoreError(f"{self.root} has no part {part}. {_REPAIR}")
-            self._parts[part] = open_embeddings(self.root / card.path)
+            opened = open_embeddings(self.root / card.path)
+            self._check_maker(opened.footer, self.manifest.encoder.maker)
+            self._parts[part] = opened
         return self._parts[part]
+
+    def _check_maker(self, footer: PartFooter, maker: str) -> None:
+        """A file of the right size may still come of a build that was interrupted since."""
+        if footer.maker != maker:
+            raise DatastoreError(
+                f"{self.root}: part {footer.part} of {footer.stage} was made anew with other "
+                f"options since the manifest was written. {_REPAIR}"
+            )
 
     def rows(self, ids: Sequence[int]) -> dict[int, dict]:
         """Rows of the tag table by id, as docs/format.md describes them; unknown ids are left out.
@@ -218,6 +233,8 @@ class Datastore:
             card = self._part_cards.get(number)
             if card is None:
                 continue
+            footer = read_tags_footer(self.root / card.path)
+            self._check_maker(footer, self.manifest.tagger.maker)
             wanted = pa.array([row_id for row_id in ids if part_of(row_id) == number], pa.int64())
             try:
                 table = pq.read_table(
@@ -245,6 +262,15 @@ class Datastore:
             neighbours = tuple(_neighbour(row, score) for row, score in pairs)
             answers.append(Answer(neighbours, pool_tags(neighbours)))
         return answers
+
+    def query_files(self, paths: Sequence[str | Path], k: int = 5) -> list[Answer]:
+        """As `query`, for JPEG, PNG or WebP files, decoded as those of the datastore were.
+
+        Raises:
+            ConfigurationError: for a file that cannot be read or is no such picture.
+        """
+        side = self.encoder.image_size
+        return self.query_images([_read_photo(Path(path), side) for path in paths], k)
 
     def query_images(self, images: Sequence[PIL.Image.Image], k: int = 5) -> list[Answer]:
         """As `query`, for pictures, embedded with the datastore's own encoder."""
@@ -323,6 +349,19 @@ def _open_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> faiss.I
     if inverted is not None:
         inverted.nprobe = manifest.index.nprobe
     return shard
+
+
+def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:
+    from index.images import ImageLimits, ImageRejected, decode_image
+
+    try:
+        return decode_image(path.read_bytes(), ImageLimits(), shortest_side)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the photo cannot be read: {error.strerror}.") from error
+    except ImageRejected as rejected:
+        raise ConfigurationError(
+            f"{path}: the photo cannot be used: {rejected.detail}. Give a JPEG, PNG or WebP file."
+        ) from rejected
 
 
 def _neighbour(row: dict, score: float) -> Neighbour:

@@ -100,13 +100,18 @@ def _ivf_pq_bytes(count: int, dim: int, nlist: int, code_size: int) -> int:
     return count * (code_size + _ID_BYTES) + coarse + codebooks
 
 
-def training_size(index_key: str, count: int) -> int:
+def training_size(index_key: str, nlist: int, count: int) -> int:
     """How many vectors to train on: enough for every centroid, at most 256 for each.
+
+    Args:
+        index_key: FAISS factory string.
+        nlist: number of inverted lists that it makes.
+        count: how many vectors there are.
 
     Raises:
         ConfigurationError: when there are too few vectors for the index.
     """
-    centroids = _largest_codebook(index_key)
+    centroids = max(nlist, _largest_codebook(index_key))
     if centroids == 0:
         return 0
     needed = centroids * POINTS_PER_CENTROID
@@ -120,7 +125,6 @@ def training_size(index_key: str, count: int) -> int:
 
 
 def _largest_codebook(index_key: str) -> int:
-    lists = [int(n) for n in re.findall(r"IVF(\d+)", index_key)]
     bits = [int(n or 8) for n in re.findall(r"PQ\d+(?:x(\d+))?", index_key)]
     trained = [256] if re.search(r"SQ|RaBitQ|OPQ|PCA|ITQ|LSQ|RQ", index_key) else []
-    return max([*lists, *(1 << b for b in bits), *trained], default=0)
+    return max([*(1 << b for b in bits), *trained], default=0)

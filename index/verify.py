@@ -12,27 +12,33 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from index.build import read_tag_ids
 from index.search import Datastore
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
     ENCODER_PIN,
+    SOURCES,
     TAGGER_PIN,
     TRAINED_INDEX,
     is_leftover,
     part_of,
     sample_id,
 )
-from tagmine.manifest import EncoderPin, Manifest, PartCard, TaggerPin, read_manifest, read_pin
+from tagmine.manifest import Manifest, PartCard, pin_bytes, read_manifest
 from tagmine.parts import REJECTS_SCHEMA, TAGS_SCHEMA, file_sha256, read_tags_footer
+from tagmine.sources import read_sources
 
 SELF_LOOKUPS = 256
 # Half precision rounds each value of a unit vector by at most 2^-11 of itself.
 _NORM_TOLERANCE = 2e-3
 _SAME_SCORE = 1e-3
+# A graph or a very short code loses some vectors; one that loses half of them is of no use.
+_MOST_LOST = 0.5
+# Cosine between a vector and what a code without lists keeps of it.
+_RECOGNISED = 0.7
+# Nearest lists in which an entry may lie: rounding can tip an assignment to the second.
+_LISTS_TRIED = 3
 _FOLDERS = ("tags", "embeddings", "rejects", "index")
-_PINS = (TAGGER_PIN, ENCODER_PIN)
 
 ReportCheck = Callable[[str], None]
 
@@ -64,9 +70,20 @@ def verify_datastore(root: Path, report: ReportCheck = lambda check: None) -> Ve
     Raises:
         DatastoreError: at the first thing that is not as the manifest says.
     """
+    try:
+        return _verify(root, report)
+    # Files of strangers with true hashes may still be junk to Arrow and FAISS.
+    except (pa.ArrowException, RuntimeError, OSError, ValueError, KeyError) as error:
+        raise DatastoreError(
+            f"{root} holds a file that cannot be read: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _verify(root: Path, report: ReportCheck) -> Verdict:
     manifest = read_manifest(root)
     report("file sizes and hashes")
     _check_files(root, manifest)
+    _check_sources(root, manifest)
     report("tag table, embeddings and rejects")
     expected = [_check_part(root, manifest, part) for part in manifest.parts]
     report("ids in the index")
@@ -88,23 +105,30 @@ def _check_files(root: Path, manifest: Manifest) -> None:
             raise DatastoreError(f"{card.path} has {size:,} bytes, not {card.bytes:,}.")
         if file_sha256(path) != card.sha256:
             raise DatastoreError(f"{card.path} has been altered: its sha256 is not the manifest's.")
-    known = {card.path for card in cards} | set(_PINS)
+    known = {card.path for card in cards}
     for folder in _FOLDERS:
         for path in sorted((root / folder).rglob("*")):
             name = path.relative_to(root).as_posix()
             if path.is_file() and not is_leftover(path) and name not in known:
-                raise DatastoreError(f"{name} is not in the manifest; remove it or build again.")
-    pins = read_pin(root / TAGGER_PIN, TaggerPin, "mine")
-    encoder = read_pin(root / ENCODER_PIN, EncoderPin, "embed")
-    if (pins, encoder) != (manifest.tagger, manifest.encoder):
-        raise DatastoreError(f"{' or '.join(_PINS)} differs from the manifest.")
+                raise DatastoreError(f"{name} is not in the manifest. Remove it.")
+    for path, pin in ((TAGGER_PIN, manifest.tagger), (ENCODER_PIN, manifest.encoder)):
+        if not (root / path).is_file() or (root / path).read_bytes() != pin_bytes(pin):
+            raise DatastoreError(f"{path} is missing, or differs from the manifest.")
+
+
+def _check_sources(root: Path, manifest: Manifest) -> None:
+    named = {source.part: source.name for source in read_sources(root)}
+    pinned = {part.part: part.source for part in manifest.parts}
+    if named != pinned:
+        raise DatastoreError(f"{SOURCES} is missing, or names other shards than the manifest.")
 
 
 def _check_part(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
     """Check one part; returns the ids that the index must hold."""
     embeddings = open_embeddings(root / part.embeddings.path)
-    tag_ids = _check_tags(root, manifest, part)
+    tag_ids, tag_keys = _check_tags(root, manifest, part)
     _check_embeddings(manifest, part, embeddings)
+    _check_same_samples(part, (tag_ids, tag_keys), (embeddings.ids, embeddings.keys()))
     rejected = {
         stage: _check_rejects(root, part, number)
         for number, stage in enumerate(("mine", "embed", "index"))
@@ -120,7 +144,7 @@ def _check_part(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
     return expected
 
 
-def _check_tags(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
+def _check_tags(root: Path, manifest: Manifest, part: PartCard) -> tuple[np.ndarray, pa.Array]:
     path = root / part.tags.path
     footer = read_tags_footer(path)
     table = pq.read_table(path, page_checksum_verification=True)
@@ -133,8 +157,22 @@ def _check_tags(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
         raise DatastoreError(f"{part.tags.path}: its footer does not agree with the manifest.")
     ids = table.column("id").to_numpy()
     _check_ids(part, part.tags.path, ids)
-    _check_keys(part, part.tags.path, table.column("key").combine_chunks())
-    return ids
+    keys = table.column("key").combine_chunks()
+    _check_keys(part, part.tags.path, keys)
+    return ids, keys
+
+
+def _check_same_samples(
+    part: PartCard, tags: tuple[np.ndarray, pa.Array], embeddings: tuple[np.ndarray, pa.Array]
+) -> None:
+    _, in_tags, in_embeddings = np.intersect1d(
+        tags[0], embeddings[0], assume_unique=True, return_indices=True
+    )
+    if not tags[1].take(pa.array(in_tags)).equals(embeddings[1].take(pa.array(in_embeddings))):
+        raise DatastoreError(
+            f"part {part.part}: the same id has one key in the tag table and another in the "
+            "embeddings, so captions and images do not belong together."
+        )
 
 
 def _check_embeddings(manifest: Manifest, part: PartCard, embeddings: EmbeddingsPart) -> None:
@@ -217,13 +255,7 @@ def stored_ids(index: faiss.Index) -> np.ndarray:
     inverted = faiss.try_extract_index_ivf(index)
     if inverted is not None:
         lists = inverted.invlists
-        sizes = [lists.list_size(i) for i in range(lists.nlist)]
-        chunks = [
-            faiss.rev_swig_ptr(lists.get_ids(i), size).copy()
-            for i, size in enumerate(sizes)
-            if size
-        ]
-        return np.concatenate(chunks) if chunks else np.empty(0, np.int64)
+        return np.concatenate([_list_ids(lists, i).copy() for i in range(lists.nlist)])
     index = faiss.downcast_index(index)
     if hasattr(index, "id_map"):
         return faiss.vector_to_array(index.id_map)
@@ -231,26 +263,66 @@ def stored_ids(index: faiss.Index) -> np.ndarray:
 
 
 def _check_self_lookup(datastore: Datastore, ids: np.ndarray) -> int:
+    """Look up a sample of stored vectors; returns how many were looked up.
+
+    A vector that the search does not bring back, as a coarse index may, must at least lie where
+    the index would look for it.
+    """
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(ids), size=min(SELF_LOOKUPS, len(ids)), replace=False)
     wanted = ids[np.sort(chosen)].astype(np.int64)
     if not len(wanted):
         return 0
-    parts = [datastore.embeddings(int(part_of(row_id))) for row_id in wanted]
-    rows = [int(p.rows_of(np.array([i]))[0]) for p, i in zip(parts, wanted, strict=True)]
-    vectors = np.stack([p.vectors[r] for p, r in zip(parts, rows, strict=True)]).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.stack([_stored_vector(datastore, int(row_id)) for row_id in wanted])
     found, scores = datastore.search(vectors, min(10, len(datastore)))
-    for row_id, row, row_scores in zip(wanted, found, scores, strict=True):
-        # More copies of one picture than are returned leave the vector itself out, rightly.
-        copies = row_scores[-1] > 1 - _SAME_SCORE
-        if row_id not in row and not copies:
+    # More copies of one picture than are returned leave the vector itself out, rightly.
+    copies = scores[:, -1] > 1 - _SAME_SCORE
+    lost = ~(found == wanted[:, None]).any(axis=1) & ~copies
+    for row in np.flatnonzero(lost):
+        if not _lies_where_it_belongs(datastore, int(wanted[row]), vectors[row]):
             raise DatastoreError(
-                f"the stored vector of id {row_id} does not find itself in the index: nearest are "
-                f"{row[:3].tolist()}. The index was filled from other vectors or ids; run tagmine "
-                "index again."
+                f"the stored vector of id {wanted[row]} does not find itself in the index: nearest "
+                f"are {found[row, :3].tolist()}. The index was filled from other vectors or ids; "
+                "run tagmine index again."
             )
+    if lost.mean() > _MOST_LOST:
+        raise DatastoreError(
+            f"{lost.mean():.0%} of the stored vectors do not find themselves among their 10 "
+            "nearest: the index is too coarse to be of use. Run tagmine index again with an "
+            "--index-key of longer codes, or without one."
+        )
     return len(wanted)
 
 
-__all__ = ["Verdict", "read_tag_ids", "stored_ids", "verify_datastore"]
+def _stored_vector(datastore: Datastore, row_id: int) -> np.ndarray:
+    part = datastore.embeddings(part_of(row_id))
+    row = int(part.rows_of(np.array([row_id]))[0])
+    vector = part.vectors[row].astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def _lies_where_it_belongs(datastore: Datastore, row_id: int, vector: np.ndarray) -> bool:
+    """Whether an index shard keeps the id where, and as what, its vector belongs.
+
+    That is in one of the lists nearest to the vector; in an index without lists, which FAISS
+    wraps in IDMap2, as something close to it.
+    """
+    for shard in datastore.shards:
+        inverted = faiss.try_extract_index_ivf(shard)
+        if inverted is None:
+            if row_id in stored_ids(shard):
+                return float(shard.reconstruct(row_id) @ vector) > _RECOGNISED
+            continue
+        query = vector[None]
+        if isinstance(shard, faiss.IndexPreTransform):
+            query = shard.apply_chain(query)
+        _, near = inverted.quantizer.search(query, min(_LISTS_TRIED, inverted.nlist))
+        for number in near[0].tolist():
+            if number >= 0 and row_id in _list_ids(inverted.invlists, number):
+                return True
+    return False
+
+
+def _list_ids(lists: faiss.InvertedLists, number: int) -> np.ndarray:
+    size = lists.list_size(number)
+    return faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from index.build import create_index
 from index.search import is_local_checkpoint
 from pipelines import embed, index, mine, verify
 from pipelines.options import BuildOptions, VerifyOptions
-from pipelines.shards import open_output, plan_inputs
-from tagmine.layout import locked
+from pipelines.shards import open_output, plan_inputs, refuse_mixing
+from tagmine.layout import ENCODER_PIN, TAGGER_PIN, locked
 
 
 def run(options: BuildOptions, console: Console) -> None:
     """Run the whole build; every model and option is checked before the first shard is read."""
     index.check(options.index)
+    plan = plan_inputs(options.mine.out, options.mine.inputs, console)
     _, tagger_pin = mine.prepare(options.mine)
     encoder_pin = embed.prepare(options.embed)
-    plan = plan_inputs(options.mine.out, options.mine.inputs, console)
+    if options.index.index_key is not None:
+        create_index(options.index.index_key, encoder_pin.dim)
+    refuse_mixing(plan, TAGGER_PIN, tagger_pin, "mine")
+    refuse_mixing(plan, ENCODER_PIN, encoder_pin, "embed")
     with locked(plan.root):
         sources = open_output(plan)
         mine.mine(options.mine, plan, tagger_pin, console)
@@ -27,6 +32,10 @@ def run(options: BuildOptions, console: Console) -> None:
     again = f" --clip-model {model}" if is_local_checkpoint(model) else ""
     console.print(
         f"\n{manifest.images:,} images in {plan.root}\n"
+        f"  tags        {plan.root / 'tags'}\n"
+        f"  embeddings  {plan.root / 'embeddings'}\n"
+        f"  index       {plan.root / 'index'}\n"
+        f"  rejects     {plan.root / 'rejects'}\n"
         f"Look at it: tagmine query {options.mine.out} PHOTO.jpg{again}",
         highlight=False,
         soft_wrap=True,

@@ -83,7 +83,7 @@ def parse(argv: Sequence[str]) -> Options:
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
     if strangers or (unknown and arguments.command in ("verify", "query")):
-        parser.error(f"unrecognized arguments: {' '.join(strangers or unknown)}")
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return _READERS[arguments.command](arguments, tuple(unknown))
 
 

@@ -17,7 +17,14 @@ from index.encoder import load_encoder
 from pipelines.options import EmbedOptions, RunnerOptions
 from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
-from pipelines.shards import Plan, open_output, plan_inputs, process_part, progress_for
+from pipelines.shards import (
+    Plan,
+    open_output,
+    plan_inputs,
+    process_part,
+    progress_for,
+    refuse_mixing,
+)
 from pipelines.summary import print_stage
 from tagmine.errors import TagmineError
 from tagmine.layout import ENCODER_PIN, locked
@@ -107,8 +114,9 @@ def _threads_per_worker(runner: RunnerOptions) -> int | None:
 def run(options: EmbedOptions, console: Console) -> None:
     """`tagmine embed`: plan, embed every shard, say what was read, written and rejected."""
     check_runner(options.runner)
-    pin = prepare(options)
     plan = plan_inputs(options.out, options.inputs, console)
+    pin = prepare(options)
+    refuse_mixing(plan, ENCODER_PIN, pin, "embed")
     with locked(plan.root):
         open_output(plan)
         embed(options, plan, pin, console)

@@ -13,6 +13,7 @@ from index.build import (
     ShardPlan,
     create_index,
     fill_shard,
+    list_count,
     plan_shards,
     remove_other_shards,
     train_index,
@@ -21,10 +22,18 @@ from index.publish import assemble_manifest
 from index.spec import choose_spec, parse_bytes, training_size
 from pipelines.options import IndexOptions
 from pipelines.runner import check_runner, run_job
+from pipelines.summary import print_count
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import ConfigurationError
-from tagmine.layout import embeddings_path, locked, output_folder
-from tagmine.manifest import Manifest, write_manifest
+from tagmine.layout import (
+    ENCODER_PIN,
+    TAGGER_PIN,
+    embeddings_path,
+    locked,
+    output_folder,
+    tags_path,
+)
+from tagmine.manifest import EncoderPin, Manifest, TaggerPin, read_pin, write_manifest
 from tagmine.sources import Source, read_sources
 
 
@@ -97,6 +106,9 @@ def index(
 ) -> Manifest:
     """Run the job over a locked folder whose parts are finished; returns the manifest."""
     allowed = check(options)
+    read_pin(root / TAGGER_PIN, TaggerPin, "mine")
+    read_pin(root / ENCODER_PIN, EncoderPin, "embed")
+    _check_stages(root, sources)
     parts = [open_embeddings(root / embeddings_path(source.part)) for source in sources]
     rows = [(part.footer.part, part.footer.written) for part in parts]
     count = sum(written for _, written in rows)
@@ -112,14 +124,31 @@ def index(
     run_job(options.runner, lambda p: build(p, job), None)
     remove_other_shards(root, plans)
     manifest = assemble_manifest(root, sources, plans, index_key)
+    if manifest.images == 0:
+        raise ConfigurationError(
+            f"{root}: no image has both an embedding and a caption, so there is nothing to find. "
+            f"The reasons are in {root / 'rejects'}."
+        )
     write_manifest(root, manifest)
+    print_count(console, "index", manifest.totals["index"])
     return manifest
+
+
+def _check_stages(root: Path, sources: Sequence[Source]) -> None:
+    for stage, path_of in (("mine", tags_path), ("embed", embeddings_path)):
+        missing = [source for source in sources if not (root / path_of(source.part)).exists()]
+        if missing:
+            raise ConfigurationError(
+                f"{root}: {len(missing):,} of {len(sources):,} shards have not been through "
+                f"tagmine {stage}, the first being {missing[0].name} ({missing[0].url}). Run "
+                f"tagmine {stage} with them first."
+            )
 
 
 def _choose(options: IndexOptions, count: int, dim: int, allowed: int) -> tuple[str, str]:
     if options.index_key is None:
         spec = choose_spec(count, dim, allowed)
         return spec.index_key, spec.reason
-    create_index(options.index_key, dim)
-    training_size(options.index_key, count)
+    index = create_index(options.index_key, dim)
+    training_size(options.index_key, list_count(index), count)
     return options.index_key, f"{options.index_key}: as --index-key asks, {count:,} vectors"

@@ -19,6 +19,7 @@ from pipelines.options import (
 )
 from tagmine.errors import TagmineError
 
+_PIPE_WIDTH = 160
 _MODULES = {
     BuildOptions: "pipelines.build",
     MineOptions: "pipelines.mine",
@@ -52,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
         answers = isinstance(options, QueryOptions)
-        console = Console() if answers else Console(file=os.fdopen(os.dup(2), "w"))
+        stream = sys.stdout if answers else os.fdopen(os.dup(2), "w")
+        # A pipe has no width; 80 columns would break lines for no one's benefit.
+        width = None if stream.isatty() else _PIPE_WIDTH
+        console = Console(file=stream, markup=False, highlight=False, width=width)
         module.run(options, console)
     except TagmineError as error:
         print(f"tagmine: {error}", file=sys.stderr)

@@ -13,7 +13,14 @@ from rich.console import Console
 from pipelines.options import MineOptions
 from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
-from pipelines.shards import Plan, open_output, plan_inputs, process_part, progress_for
+from pipelines.shards import (
+    Plan,
+    open_output,
+    plan_inputs,
+    process_part,
+    progress_for,
+    refuse_mixing,
+)
 from pipelines.summary import print_stage
 from tagmine.errors import TagmineError
 from tagmine.layout import TAGGER_PIN, locked
@@ -105,8 +112,9 @@ def prepare(options: MineOptions) -> tuple[Tagger, TaggerPin]:
 def run(options: MineOptions, console: Console) -> None:
     """`tagmine mine`: plan, mine every shard, say what was read, written and rejected."""
     check_runner(options.runner)
-    _, pin = prepare(options)
     plan = plan_inputs(options.out, options.inputs, console)
+    _, pin = prepare(options)
+    refuse_mixing(plan, TAGGER_PIN, pin, "mine")
     with locked(plan.root):
         open_output(plan)
         mine(options, plan, pin, console)

@@ -22,8 +22,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tagmine.errors import TagmineError
+
 _BEAT_SECONDS = 0.25
 _FAILURE = "failure.json"
+_LAUNCHER = "launcher"
+INTERRUPTED = "interrupted"
 
 
 class Heartbeat:
@@ -35,15 +39,26 @@ class Heartbeat:
 
     def __init__(self, folder: str | None, part: int) -> None:
         self._path = Path(folder) / f"{part}.json" if folder else None
+        self._launcher = int((Path(folder) / _LAUNCHER).read_text()) if folder else None
         self._last = 0.0
         self._latest = (0, 0)
 
     def __call__(self, bytes_read: int, samples: int) -> None:
         self._latest = (bytes_read, samples)
+        self._check_launcher()
         now = time.monotonic()
         if now - self._last >= _BEAT_SECONDS:
             self._last = now
             self._write(done=False, kept=False)
+
+    def _check_launcher(self) -> None:
+        if self._launcher is None:
+            return
+        try:
+            os.kill(self._launcher, 0)
+        except ProcessLookupError:
+            # Killed; and another may be at work by now, with other options.
+            raise TagmineError("the launcher of this job is gone; its worker stops") from None
 
     def finish(self, kept: bool) -> None:
         """The part is there; `kept` if a finished one was found."""
@@ -110,6 +125,7 @@ def show_progress(console: Console, title: str, shards: int, total_bytes: int) -
         tempfile.TemporaryDirectory(prefix="tagmine-progress-") as folder,
         Progress(*columns, console=console, transient=False) as progress,
     ):
+        (Path(folder) / _LAUNCHER).write_text(str(os.getpid()))
         task = progress.add_task(title, total=shards, samples=0, rate=0.0)
         watcher = threading.Thread(
             target=_watch, args=(Path(folder), progress, task, stop, shards, total_bytes)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
@@ -14,13 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from index.encoder import load_encoder
-from index.images import ImageLimits, ImageRejected, decode_image
 from index.search import Answer, open_datastore
 from pipelines.options import QueryOptions
-from tagmine.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 _TAGS_SHOWN = 24
 
@@ -34,10 +27,7 @@ def run(options: QueryOptions, console: Console) -> None:
     """
     encoder = load_encoder(options.clip_model) if options.clip_model else None
     datastore = open_datastore(options.datastore, encoder)
-    # As small as the encoder needs, as when the datastore was built.
-    side = datastore.encoder.image_size
-    images = [_read_photo(photo, side) for photo in options.photos]
-    answers = datastore.query_images(images, options.k)
+    answers = datastore.query_files(options.photos, options.k)
     if options.json:
         records = [
             _record(photo, answer) for photo, answer in zip(options.photos, answers, strict=True)
@@ -47,17 +37,6 @@ def run(options: QueryOptions, console: Console) -> None:
         return
     for photo, answer in zip(options.photos, answers, strict=True):
         _print_answer(console, photo, answer)
-
-
-def _read_photo(path: str, shortest_side: int) -> PIL.Image.Image:
-    try:
-        return decode_image(Path(path).read_bytes(), ImageLimits(), shortest_side)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: the photo cannot be read: {error.strerror}.") from error
-    except ImageRejected as rejected:
-        raise ConfigurationError(
-            f"{path}: the photo cannot be used: {rejected.reason}: {rejected.detail}"
-        ) from rejected
 
 
 def _record(photo: str, answer: Answer) -> dict:

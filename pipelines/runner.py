@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentP
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.options import RunnerOptions
-from pipelines.progress import read_failure
+from pipelines.progress import INTERRUPTED, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
 _LOG_SHOWN = 4000
@@ -72,10 +72,13 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, 
     quiet.setLevel(logging.CRITICAL if is_local(options) else level)
     try:
         pipeline.run().wait_until_finish()
-    except TagmineError:
-        raise
-    except RuntimeError as error:
+    except (TagmineError, RuntimeError) as error:
+        # Beam appends the step to the text of an exception; the sentence itself was recorded.
         message = read_failure(progress) if progress else None
+        if message == INTERRUPTED or str(error).startswith("KeyboardInterrupt"):
+            raise KeyboardInterrupt from error
+        if message is None and isinstance(error, TagmineError):
+            raise
         if message is None:
             log.seek(0)
             message = f"the {options.runner} job failed: {error}\n{log.read()[-_LOG_SHOWN:]}"

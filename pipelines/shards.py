@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import fsspec
@@ -13,10 +14,11 @@ from apache_beam.metrics import Metrics
 from rich.console import Console
 
 from pipelines.options import InputOptions, RunnerOptions
-from pipelines.progress import Heartbeat, record_failure, show_progress
+from pipelines.progress import INTERRUPTED, Heartbeat, record_failure, show_progress
 from pipelines.runner import is_local
-from tagmine.errors import TagmineError
+from tagmine.errors import ConfigurationError, TagmineError
 from tagmine.layout import output_folder, remove_leftovers
+from tagmine.manifest import EncoderPin, TaggerPin, read_pin
 from tagmine.preview import preview_shards
 from tagmine.sources import (
     Source,
@@ -30,10 +32,11 @@ from tagmine.stage import PartResult, ReportProgress
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """A job before it starts: where it writes, and the shards it reads."""
+    """A job before it starts: where it writes, the shards it reads, and those known before."""
 
     root: Path
     sources: tuple[Source, ...]
+    known: tuple[Source, ...]
 
 
 def plan_inputs(out: str, inputs: InputOptions, console: Console) -> Plan:
@@ -44,17 +47,60 @@ def plan_inputs(out: str, inputs: InputOptions, console: Console) -> Plan:
     """
     root = output_folder(out)
     urls = expand_shards(inputs.shards)
-    sources = number_sources(urls, inputs.dataset, read_sources(root))
+    known = read_sources(root)
+    sources = number_sources(urls, inputs.dataset, known)
     found = preview_shards(sources, inputs.fields)
     noun = "shard" if len(sources) == 1 else "shards"
     console.print(f"{len(sources):,} {noun}; {found}", highlight=False)
-    return Plan(root, tuple(sources))
+    places = {source.part: source.url for source in known}
+    for source in sources:
+        before = places.get(source.part, source.url)
+        if before != source.url:
+            console.print(f"{source.name} now comes from {source.url}, before from {before}")
+    return Plan(root, tuple(sources), tuple(known))
 
 
 def open_output(plan: Plan) -> list[Source]:
-    """Record the shards in the output folder and clear what killed jobs left; returns all."""
+    """Record the shards in the locked output folder and clear what killed jobs left.
+
+    Returns:
+        Every shard of the datastore, by part.
+
+    Raises:
+        ConfigurationError: when another job has added shards since the plan was made.
+    """
+    if tuple(read_sources(plan.root)) != plan.known:
+        raise ConfigurationError(
+            f"{plan.root}: another tagmine job has added shards in the meantime. Run the same "
+            "command again."
+        )
     remove_leftovers(plan.root)
     return write_sources(plan.root, plan.sources)
+
+
+def refuse_mixing(plan: Plan, path: str, pin: TaggerPin | EncoderPin, stage: str) -> None:
+    """Stop before a datastore gets parts that were made in two ways.
+
+    Raises:
+        ConfigurationError: naming the options that differ, unless every shard is made anew.
+    """
+    others = {source.part for source in plan.known} - {source.part for source in plan.sources}
+    if not others or not (plan.root / path).is_file():
+        return
+    before = read_pin(plan.root / path, type(pin), stage)
+    if before.maker == pin.maker:
+        return
+    pairs = [(f.name, getattr(before, f.name), getattr(pin, f.name)) for f in fields(pin)]
+    differ = [
+        f"{name} was {str(old):.40}, now {str(new):.40}"
+        for name, old, new in pairs
+        if old != new and name not in ("maker", "fingerprint")
+    ]
+    raise ConfigurationError(
+        f"{plan.root} holds {len(others):,} shards more than were given, and they were made "
+        f"otherwise: {'; '.join(differ) or 'by another version of tagmine'}. Give the same "
+        "options, or every shard of the datastore, or another --out."
+    )
 
 
 @contextlib.contextmanager
@@ -72,7 +118,10 @@ def progress_for(
 def _total_bytes(sources: tuple[Source, ...]) -> int:
     def size(source: Source) -> int:
         filesystem, path = fsspec.core.url_to_fs(source.url)
-        return filesystem.size(path) or 0
+        # Only the bar hangs on it; who reads the shard will say what is wrong with it.
+        with contextlib.suppress(OSError):
+            return filesystem.size(path) or 0
+        return 0
 
     with ThreadPoolExecutor() as pool:
         return sum(pool.map(size, sources))
@@ -90,6 +139,9 @@ def process_part(
         result = make(heartbeat)
     except TagmineError as error:
         record_failure(progress, str(error))
+        raise
+    except KeyboardInterrupt:
+        record_failure(progress, INTERRUPTED)
         raise
     heartbeat.finish(kept=not result.made)
     footer = result.footer

@@ -36,9 +36,14 @@ def print_stage(
     footers = [_footer(root, stage, source.part) for source in sources]
     total = sum_counts([StageCount(f.read, f.written, f.rejected) for f in footers])
     before = f"; {kept:,} of {len(sources):,} parts were finished before" if kept else ""
-    console.print(f"{stage:<6} {describe_count(total)}{before}", highlight=False)
+    print_count(console, stage, total, before)
+
+
+def print_count(console: Console, stage: str, total: StageCount, more: str = "") -> None:
+    """Print a stage's count, and a line for each reason of its rejects."""
+    console.print(f"{stage:<6} {describe_count(total)}{more}", soft_wrap=True)
     for reason, count in total.rejected.items():
-        console.print(f"         {count:,} × {reason}: {REASONS[reason]}", highlight=False)
+        console.print(f"         {count:,} × {reason}: {REASONS[reason]}", soft_wrap=True)
 
 
 def describe_count(total: StageCount) -> str:

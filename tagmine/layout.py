@@ -104,9 +104,15 @@ def locked(root: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: when another process holds it.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(root, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{root}: the folder cannot be made or opened ({error.strerror}). Give --out a folder "
+            "that you may write to."
+        ) from error
     # The folder itself is locked: a lock file would outlive a crash and say nothing true.
-    handle = os.open(root, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,6 +121,11 @@ def locked(root: Path) -> Iterator[None]:
                 f"{root}: another tagmine job is writing to this folder. Wait for it to end, "
                 "or give --out another folder."
             ) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{root}: the folder cannot be locked ({error}). Give --out a folder on a file "
+                "system with locks, such as a local disk."
+            ) from error
         yield
     finally:
         os.close(handle)
@@ -134,6 +145,11 @@ def output_folder(out: str) -> Path:
     root = Path(out).absolute()
     if root.exists() and not root.is_dir():
         raise ConfigurationError(f"--out {out}: there is a file of that name; give a folder.")
+    if (root / MANIFEST).exists() and not (root / SOURCES).exists():
+        raise ConfigurationError(
+            f"--out {out}: this is a datastore without its {SOURCES}, which says what shard each "
+            "part is. Restore that file from a copy, or build into a new folder."
+        )
     if root.is_dir() and not (root / SOURCES).exists():
         others = sorted(path.name for path in root.iterdir() if not is_leftover(path))
         if others:

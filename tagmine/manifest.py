@@ -184,9 +184,14 @@ class Manifest:
         return listed
 
 
+def pin_bytes(pin: TaggerPin | EncoderPin) -> bytes:
+    """The content of the file that records a pin."""
+    return TypeAdapter(type(pin)).dump_json(pin, indent=1) + b"\n"
+
+
 def write_pin(path: Path, pin: TaggerPin | EncoderPin) -> None:
     """Record what a stage works with, before its first part, for the stages that come later."""
-    data = TypeAdapter(type(pin)).dump_json(pin, indent=1) + b"\n"
+    data = pin_bytes(pin)
     if not path.exists() or path.read_bytes() != data:
         write_atomically(path, data)
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tagmine.captions import (
+    MAX_CAPTION_CHARACTERS,
+    MAX_CAPTIONS,
     MAX_JSON_BYTES,
     MAX_TEXT_BYTES,
     SampleRejected,
@@ -50,7 +52,8 @@ class _Pending:
 
 def mine_fingerprint(tagger: Tagger, fields: SampleFields) -> str:
     """Fingerprint of all that decides a tags part, its shard aside."""
-    return fingerprint(STAGE, tagger.fingerprint, dataclasses.asdict(fields))
+    limits = (MAX_CAPTION_CHARACTERS, MAX_CAPTIONS, MAX_TEXT_BYTES, MAX_JSON_BYTES)
+    return fingerprint(STAGE, tagger.fingerprint, dataclasses.asdict(fields), limits)
 
 
 def mine_part(
@@ -80,7 +83,7 @@ def mine_part(
     finished = _finished_footer(target)
     if finished and is_current(finished, root, source, maker, report):
         return PartResult(source.part, False, finished)
-    ledger = PartLedger(root, source, STAGE, maker)
+    ledger = PartLedger(root, source, STAGE, fields, maker)
     limits = {fields.caption_member: MAX_TEXT_BYTES}
     if fields.needs_json:
         limits[fields.json_key] = MAX_JSON_BYTES

@@ -73,6 +73,7 @@ class PartFooter:
         source: name of the shard it was made from.
         source_sha256: hash of that shard's bytes.
         source_bytes: the shard's size.
+        samples: fingerprint of the options that decide what is a sample, and so its id.
         maker: fingerprint of the tagger or encoder and of the options that decide the rows.
         read: samples read; equals written plus the sum of rejected.
         written: rows of this file.
@@ -90,6 +91,7 @@ class PartFooter:
     source: str
     source_sha256: str
     source_bytes: int
+    samples: str
     maker: str
     read: int
     written: int
@@ -176,8 +178,14 @@ def tag_of_record(record: dict) -> Tag:
     return Tag(**{**record, "attributes": tuple(record["attributes"])})
 
 
-def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    """Write a rejects file, whole or not at all; one without rows says that there were none."""
+def write_rejects(path: Path, rejects: Sequence[Reject], maker: str) -> None:
+    """Write a rejects file, whole or not at all; one without rows says that there were none.
+
+    Args:
+        path: where it goes.
+        rejects: its rows.
+        maker: fingerprint of what made it, so that it is never taken for another run's.
+    """
     columns = {
         "id": [reject.id for reject in rejects],
         "key": [reject.key for reject in rejects],
@@ -185,9 +193,20 @@ def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
         "reason": [reject.reason for reject in rejects],
         "detail": [_one_line(reject.detail) for reject in rejects],
     }
-    table = pa.table(columns, schema=REJECTS_SCHEMA)
+    schema = REJECTS_SCHEMA.with_metadata({FOOTER_KEY: maker.encode()})
+    table = pa.table(columns, schema=schema)
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+def rejects_made_by(path: Path, maker: str) -> int | None:
+    """Rows of a rejects file that is sound and of this maker, else None."""
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        return None
+    made_by = (table.schema.metadata or {}).get(FOOTER_KEY)
+    return table.num_rows if made_by == maker.encode() else None
 
 
 def _one_line(detail: str) -> str:

@@ -48,6 +48,12 @@ class SampleFields:
         return self.caption_json_field is not None or bool(self.tag_fields)
 
     @property
+    def grouping(self) -> tuple:
+        """All that decides which members make a sample, and so the samples' positions."""
+        keys = (self.image_keys, self.caption_key, self.json_key)
+        return (*keys, self.caption_member, self.needs_json)
+
+    @property
     def caption_member(self) -> str:
         """Extension of the member that the caption is read from."""
         return self.json_key if self.caption_json_field is not None else self.caption_key
@@ -78,12 +84,18 @@ class _Group:
     members: dict[str, bytes] = dataclasses.field(default_factory=dict)
     extensions: list[str] = dataclasses.field(default_factory=list)
     problem: tuple[str, str] | None = None
+    oversize: tuple[str, str] | None = None
 
     def add(self, extension: str, member: Member) -> None:
         self.extensions.append(extension)
-        self.problem = self.problem or member.problem
         if member.data is not None:
             self.members[extension] = member.data
+        elif member.problem and member.problem[0] == "member_too_large":
+            # Apart, since it depends on what a stage reads: it must not decide what is a sample,
+            # or mining and embedding would number the samples differently.
+            self.oversize = self.oversize or member.problem
+        else:
+            self.problem = self.problem or member.problem
 
 
 def split_name(name: str, fields: SampleFields) -> tuple[str, str]:
@@ -129,7 +141,7 @@ def read_samples(
             return
         if group is None:
             return
-        problem = group.problem
+        problem = group.problem or group.oversize
         if group.key in seen:
             problem = ("duplicate_key", f"{group.key} stands earlier in the shard")
         seen.add(group.key)

@@ -92,6 +92,9 @@ def _read_list(path: Path) -> list[str]:
 def _resolve(name: str) -> list[str]:
     import fsspec
 
+    if "::" in name:
+        # A chain is opened as it was typed; only fsspec knows what a link of it may look like.
+        return [name]
     try:
         filesystem, path = fsspec.core.url_to_fs(name)
         local = "file" in _protocols(filesystem)
@@ -99,7 +102,7 @@ def _resolve(name: str) -> list[str]:
             local and Path(path).exists()
         ):
             found = sorted(filesystem.glob(path))
-            problem = "the glob matches no file"
+            problem = "the glob matches no file, so 0 shards were found"
         else:
             found = [path] if filesystem.exists(path) else []
             problem = "there is no such file"
@@ -110,8 +113,8 @@ def _resolve(name: str) -> list[str]:
         ) from error
     if not found:
         raise ConfigurationError(
-            f"{name}: {problem}, so 0 shards were found. Check the spelling, and quote globs and "
-            "braces if the shell expands them."
+            f"{name}: {problem}. Check the spelling, and quote globs and braces if the shell "
+            "expands them."
         )
     if folders:
         raise ConfigurationError(f"{name}: this is a folder; name its shards: {name}/*.tar")
@@ -125,7 +128,8 @@ def _protocols(filesystem) -> tuple[str, ...]:
 
 def name_shard(url: str, dataset: str | None) -> str:
     """`dataset/shard` for a URL; without `dataset`, the folder that the shard lies in."""
-    path = PurePosixPath(url.split("://", 1)[-1])
+    # Without the query of a signed URL, which is a secret, and only the first link of a chain.
+    path = PurePosixPath(url.split("::")[0].split("://", 1)[-1].split("?")[0])
     stem = path.name.removesuffix(".tar")
     return f"{dataset or path.parent.name or 'shards'}/{stem}"
 

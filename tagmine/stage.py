@@ -7,12 +7,15 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tagmine.archive import HashingReader
 from tagmine.errors import TagmineError
 from tagmine.layout import FORMAT_VERSION, rejects_path, sample_id
-from tagmine.parts import PartFooter, write_rejects
+from tagmine.manifest import fingerprint
+from tagmine.parts import PartFooter, rejects_made_by, write_rejects
 from tagmine.rejects import Reject
+from tagmine.samples import SampleFields
 from tagmine.sources import Source
 
 ReportProgress = Callable[[int, int], None]
@@ -36,14 +39,34 @@ def open_source(source: Source) -> Iterator[HashingReader]:
     """
     import fsspec
 
-    try:
-        with fsspec.open(source.url, "rb") as stream:
-            yield HashingReader(stream)
-    except OSError as error:
-        raise SourceError(
-            f"the shard {source.url} cannot be read: {type(error).__name__}: {error}. Nothing "
-            "finished is lost; when it can be read, run the same command again."
-        ) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(fsspec.open(source.url, "rb"))
+        # Whatever a file system of fsspec raises, and they raise all sorts, it is the source's.
+        except Exception as error:
+            raise _unreadable(source, error) from error
+        yield HashingReader(_SourceStream(source, stream))
+
+
+class _SourceStream:
+    """Tells failures to read the shard from those of whoever works on what was read."""
+
+    def __init__(self, source: Source, stream: BinaryIO) -> None:
+        self._source = source
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except Exception as error:
+            raise _unreadable(self._source, error) from error
+
+
+def _unreadable(source: Source, error: Exception) -> SourceError:
+    return SourceError(
+        f"the shard {source.url} cannot be read: {type(error).__name__}: {error}. Nothing "
+        "finished is lost; when it can be read, run the same command again."
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,8 +81,11 @@ class PartResult:
 class PartLedger:
     """Counts what a stage reads, and keeps its rejects until the part is closed."""
 
-    def __init__(self, root: Path, source: Source, stage: str, maker: str) -> None:
+    def __init__(
+        self, root: Path, source: Source, stage: str, fields: SampleFields, maker: str
+    ) -> None:
         self._root = root
+        self._samples = fingerprint(fields.grouping)
         self._source = source
         self._stage = stage
         self._maker = maker
@@ -78,9 +104,10 @@ class PartLedger:
         """Write the rejects and return the footer that the part file is to carry."""
         # In order of the shard: a stage that works ahead may reject out of turn.
         rejects = sorted(self._rejects, key=lambda reject: reject.id)
-        write_rejects(self._root / rejects_path(self._stage, self._source.part), rejects)
         counts = Counter(reject.reason for reject in rejects)
         source_sha256 = stream.drain()
+        path = self._root / rejects_path(self._stage, self._source.part)
+        write_rejects(path, rejects, self._maker + source_sha256)
         return PartFooter(
             format_version=FORMAT_VERSION,
             stage=self._stage,
@@ -88,6 +115,7 @@ class PartLedger:
             source=self._source.name,
             source_sha256=source_sha256,
             source_bytes=stream.bytes_read,
+            samples=self._samples,
             maker=self._maker,
             read=self.read,
             written=written,
@@ -103,17 +131,11 @@ def is_current(
     The shard is read and hashed: its name, size and time say nothing about a shard that was
     replaced, and reading costs little beside making the part.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     rejects = root / rejects_path(footer.stage, footer.part)
     if (footer.part, footer.source, footer.maker) != (source.part, source.name, maker):
         return False
-    try:
-        table = pq.read_table(rejects, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
-        return False
-    if table.num_rows != sum(footer.rejected.values()):
+    found = rejects_made_by(rejects, maker + footer.source_sha256)
+    if found != sum(footer.rejected.values()):
         return False
     with open_source(source) as stream:
         current = stream.drain() == footer.source_sha256

@@ -25,6 +25,8 @@ from tagmine.tags import Tag
 if TYPE_CHECKING:
     from spacy.language import Language
 
+MAX_FIELD_VALUES = 256
+MAX_FIELD_CHARACTERS = 1_000
 EMBEDDED_PIPELINE = "en_caption_sm"
 
 # What tags need of a pipeline: each need with the spaCy factories that meet it.
@@ -252,12 +254,17 @@ def field_tags(fields: Mapping[str, object], names: Sequence[str]) -> list[Tag]:
         name. None, NaN and empty text give none; 2011.0 is "2011".
 
     Raises:
-        ValueError: for a field whose value is a mapping or a list within a list.
+        ValueError: for a field whose value is a mapping, a list within a list, no text, or
+            larger than its limit.
     """
     tags: dict[tuple[str, str, str], Tag] = {}
     for name in names:
         value = fields.get(name)
         values = value if isinstance(value, list | tuple) else [value]
+        if len(values) > MAX_FIELD_VALUES:
+            raise ValueError(
+                f"field {name!r} holds {len(values):,} values; the limit is {MAX_FIELD_VALUES}"
+            )
         for text in (_field_text(name, item) for item in values):
             if text:
                 tag = Tag(text=text, lemma=text, kind="field", head=text, label=name)
@@ -275,4 +282,11 @@ def _field_text(name: str, value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return " ".join(str(value).split())
+    text = " ".join(str(value).split())
+    if len(text) > MAX_FIELD_CHARACTERS:
+        raise ValueError(
+            f"field {name!r} holds {len(text):,} characters; the limit is {MAX_FIELD_CHARACTERS}"
+        )
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError(f"field {name!r} holds half a surrogate pair, which is no text")
+    return text

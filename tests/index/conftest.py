@@ -59,7 +59,7 @@ def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 
     keys = [f"{source.name}/{position:06d}" for position in range(count)]
     rejected = {"no_caption": untagged} if untagged else {}
     kept = count - untagged
-    base = (1, "mine", source.part, source.name, HASH, 10, HASH)
+    base = (1, "mine", source.part, source.name, HASH, 10, HASH, HASH)
     path = root / tags_path(source.part)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = TagTableWriter(path)
@@ -70,11 +70,11 @@ def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 
     writer.finish(PartFooter(*base, count, kept, rejected))
     missing = zip(ids[kept:].tolist(), keys[kept:], strict=True)
     rejects = [Reject(row_id, key, "mine", "no_caption") for row_id, key in missing]
-    write_rejects(root / rejects_path("mine", source.part), rejects)
+    write_rejects(root / rejects_path("mine", source.part), rejects, HASH)
     footer = PartFooter(1, "embed", *base[2:], count, count, {})
     target = root / embeddings_path(source.part)
     write_embeddings(target, ids, keys, vectors.astype(np.float16), footer)
-    write_rejects(root / rejects_path("embed", source.part), [])
+    write_rejects(root / rejects_path("embed", source.part), [], HASH)
     return ids
 
 

@@ -30,7 +30,7 @@ def test_predicted_size_is_that_of_the_file(tmp_path):
     vectors = rng.normal(size=(12_000, 16)).astype(np.float32)
     spec = choose_spec(len(vectors), 16, 300_000)
     index = create_index(spec.index_key, 16)
-    index.train(vectors[: training_size(spec.index_key, len(vectors))])
+    index.train(vectors[: training_size(spec.index_key, spec.nlist, len(vectors))])
     index.add_with_ids(vectors, np.arange(len(vectors)))
     faiss.write_index(index, str(tmp_path / "i"))
     assert (tmp_path / "i").stat().st_size == pytest.approx(spec.predicted_bytes, rel=0.1)
@@ -59,13 +59,13 @@ def test_sizes_that_are_none(text):
 
 
 def test_keys_that_cannot_be_are_refused_before_any_work():
-    for key, dim in (("Nonsense", 32), ("IVF16,PQ7x8", 32)):
+    for key, dim in (("Nonsense", 32), ("IVF16,PQ7x8", 32), ("IVF16,PQ8,RFlat", 32)):
         with pytest.raises(ConfigurationError, match=f"--index-key {key}"):
             create_index(key, dim)
     with pytest.raises(ConfigurationError, match="at least 39,936 vectors.*there are 1,000"):
-        training_size("IVF1024,Flat", 1000)
+        training_size("IVF1k,Flat", 1024, 1000)
     with pytest.raises(ConfigurationError, match="9,984"):
-        training_size("PQ8", 1000)
+        training_size("PQ8", 0, 1000)
 
 
 def test_parts_are_grouped_in_order_up_to_the_limit():

@@ -34,7 +34,7 @@ def repin(root, path):
     (root / "manifest.json").write_text(json.dumps(record))
 
 
-@pytest.mark.parametrize("key", ["Flat", "IVF16,PQ8x4"])
+@pytest.mark.parametrize("key", ["Flat", "IVF16,PQ8x4", "IVF16,PQ1x4", "HNSW8"])
 def test_a_good_datastore_passes(make_datastore, key):
     made = make_datastore(sizes=(900, 800), index_key=key, untagged=3)
     verdict = verify_datastore(made.root)
@@ -123,3 +123,20 @@ def test_a_row_that_vanished_is_missed(make_datastore):
     repin(made.root, name)
     with pytest.raises(DatastoreError, match="39 rows"):
         verify_datastore(made.root)
+
+
+def test_junk_with_a_true_hash_is_no_traceback(make_datastore):
+    root = make_datastore(sizes=(40,)).root
+    names = ("rejects/mine/part-00000.parquet", "index/shard-00000.faiss", "index/trained.faiss")
+    for name in names:
+        original = (root / name).read_bytes()
+        manifest = (root / "manifest.json").read_text()
+        (root / name).write_bytes(b"junk" * 50)
+        repin(root, name)
+        with pytest.raises(DatastoreError):
+            verify_datastore(root)
+        (root / name).write_bytes(original)
+        (root / "manifest.json").write_text(manifest)
+    (root / "sources.json").unlink()
+    with pytest.raises(DatastoreError, match=r"sources.json"):
+        verify_datastore(root)

@@ -149,8 +149,122 @@ def test_another_option_makes_the_parts_anew_and_more_shards_join(tmp_path, shar
     row = pq.read_table(root / "tags/part-00002.parquet").to_pylist()[0]
     assert len(row["more_captions"]) == 1
     assert [t["text"] for t in row["tags"] if t["kind"] == "field"] == ["Élan"]
-    # The embeddings were made for other member options, so publishing them together is refused.
+    # The tags were made anew since the manifest was written.
     assert main(["verify", str(root)]) == 1
+    # A caption in the JSON changes what makes a sample, so the ids may not agree.
+    assert main(["index", str(root)]) == 1
+
+
+def test_parts_made_in_two_ways_are_refused_before_anything_is_written(
+    tmp_path, shards, tiny_clip, capfd, read_folder
+):
+    root = tmp_path / "store"
+    model = ["--out", str(root), "--clip-model", tiny_clip]
+    assert main(["build", f"{shards}/0000[01].tar", *model, "--tag-fields", "brand"]) == 0
+    before = read_folder(root)
+    capfd.readouterr()
+    assert main(["build", f"{shards}/00002.tar", *model]) == 1
+    printed = capfd.readouterr().err
+    assert "tag_fields was ('brand',), now ()" in printed and "another --out" in printed
+    assert read_folder(root) == before
+    assert main(["build", f"{shards}/0000[012].tar", *model]) == 0
+
+
+def test_a_shard_that_was_mined_but_not_embedded_is_named(tmp_path, shards, tiny_clip, capfd):
+    root = str(tmp_path / "store")
+    assert main(["mine", f"{shards}/0000[01].tar", "--out", root]) == 0
+    assert main(["embed", f"{shards}/00000.tar", "--out", root, "--clip-model", tiny_clip]) == 0
+    assert main(["index", root]) == 1
+    assert "1 of 2 shards have not been through tagmine embed" in capfd.readouterr().err
+
+
+def test_stages_that_disagree_on_what_is_a_sample_are_not_published(
+    tmp_path, tiny_clip, write_tar, jpeg, capfd
+):
+    members = []
+    for number in range(3):
+        members += [(f"{number}.jpg", jpeg(number)), (f"{number}.en.jpg", jpeg(9))]
+        members += [(f"{number}.txt", b"a red car"), (f"{number}.en.txt", b"a blue car")]
+    shard = str(write_tar(tmp_path / "in" / "0.tar", members))
+    root = str(tmp_path / "store")
+    keys = ["--caption-key", "en.txt", "--image-key", "en.jpg"]
+    assert main(["mine", shard, "--out", root, *keys]) == 0
+    assert main(["embed", shard, "--out", root, "--clip-model", tiny_clip]) == 0
+    assert main(["index", root]) == 1
+    assert "different member options" in capfd.readouterr().err
+    assert main(["embed", shard, "--out", root, "--clip-model", tiny_clip, *keys]) == 0
+    assert main(["index", root]) == 0 and main(["verify", root]) == 0
+
+
+def test_rejects_of_another_run_are_not_taken_for_ones_own(tmp_path, write_tar, jpeg):
+    members = [("0.jpg", jpeg(0)), ("0.txt", b"a red car"), ("1.jpg", jpeg(1))]
+    shard = str(write_tar(tmp_path / "in" / "0.tar", members))
+    root = tmp_path / "store"
+    assert main(["mine", shard, "--out", str(root)]) == 0
+    rejects = root / "rejects/mine/part-00000.parquet"
+    original = rejects.read_bytes()
+    foreign = pq.read_table(rejects).replace_schema_metadata({b"tagmine": b"another"})
+    pq.write_table(foreign, rejects)
+    assert main(["mine", shard, "--out", str(root)]) == 0
+    assert rejects.read_bytes() == original
+
+
+def test_nothing_to_find_is_no_datastore(tmp_path, tiny_clip, write_tar, jpeg, capfd):
+    members = [("0.jpg", jpeg(0)), ("0.txt", b" "), ("1.jpg", jpeg(1)), ("1.txt", b"")]
+    shard = str(write_tar(tmp_path / "in" / "0.tar", members))
+    root = tmp_path / "store"
+    assert main(["build", shard, "--out", str(root), "--clip-model", tiny_clip]) == 1
+    assert "nothing to find" in capfd.readouterr().err
+    assert not (root / "manifest.json").exists()
+
+
+def test_an_index_by_key_from_one_process_or_two(tmp_path, shards, tiny_clip, tagmine, read_folder):
+    folders = []
+    for width in ([], ["--num-workers", "2"]):
+        root = tmp_path / str(len(width)) / "store"
+        arguments = ["build", f"{shards}/*.tar", "--out", str(root), "--clip-model", tiny_clip]
+        tagmine(*arguments, "--index-key", "IVF1,Flat", "--dataset", "named", *width)
+        folders.append(read_folder(root))
+    index = json.loads(folders[0]["manifest.json"])["index"]
+    assert (index["index_key"], index["nprobe"], index["rerank"]) == ("IVF1,Flat", 1, 0)
+    assert json.loads(folders[0]["manifest.json"])["parts"][0]["source"] == "named/00000"
+    assert folders[0] == folders[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--index-key", "Nonsense9"], "--index-key Nonsense9"),
+        (["--max-index-memory-usage", "1k"], "Allow at least"),
+        (["--index-key", "IVF4,Flat"], "at least 156 vectors"),
+    ],
+)
+def test_an_index_that_cannot_be(tmp_path, shards, tiny_clip, capfd, flags, says):
+    out = str(tmp_path / "store")
+    command = ["build", f"{shards}/*.tar", "--out", out, "--clip-model", tiny_clip, *flags]
+    assert main(command) == 1
+    assert says in capfd.readouterr().err
+
+
+def test_a_pipeline_by_path(tmp_path, shards):
+    from tagmine.tagger import embedded_pipeline
+
+    model = tmp_path / "pipeline"
+    shutil.copytree(embedded_pipeline(), model)
+    for name, flags in (("a", []), ("b", ["--spacy-model", str(model)])):
+        command = ["mine", f"{shards}/00000.tar", "--out", str(tmp_path / name), *flags]
+        assert main(command) == 0
+    tags = [pq.read_table(tmp_path / name / "tags/part-00000.parquet") for name in ("a", "b")]
+    assert tags[0].equals(tags[1])
+
+
+def test_the_local_runner_is_named():
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    from pipelines.options import RunnerOptions
+    from pipelines.runner import _make_pipeline
+
+    assert type(_make_pipeline(RunnerOptions()).runner) is FnApiRunner
 
 
 def test_images_without_captions_and_captions_without_images(

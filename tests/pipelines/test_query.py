@@ -88,7 +88,7 @@ def test_a_local_checkpoint_is_not_opened_unasked(store, photo, capfd):
 
 def test_photos_that_cannot_be_read(store, tmp_path, tiny_clip, capfd):
     (tmp_path / "text.jpg").write_text("no picture")
-    for name, says in (("none.jpg", "cannot be read"), ("text.jpg", "image_undecodable")):
+    for name, says in (("none.jpg", "cannot be read"), ("text.jpg", "no JPEG, PNG or WebP")):
         photo = str(tmp_path / name)
         assert main(["query", str(store), photo, "--clip-model", tiny_clip]) == 1
         printed = capfd.readouterr().err

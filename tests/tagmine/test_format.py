@@ -26,7 +26,7 @@ from tagmine.tags import Tag, merge_captions
 
 
 def footer(**changes) -> PartFooter:
-    base = PartFooter(1, "embed", 3, "d/s", "0" * 64, 10, "1" * 64, 5, 5, {})
+    base = PartFooter(1, "embed", 3, "d/s", "0" * 64, 10, "2" * 64, "1" * 64, 5, 5, {})
     return dataclasses.replace(base, **changes)
 
 

@@ -127,6 +127,19 @@ def test_a_member_over_its_limit_is_rejected():
     assert "600" in samples[0].problem[1] and "500" in samples[0].problem[1]
 
 
+def test_an_auxiliary_member_over_the_limit_of_one_stage_shifts_no_position():
+    data = tar_of(
+        ("x.jpg", b"A"),
+        ("x.txt", b"a"),
+        ("x.ocr.txt", b"z" * 900),
+        ("y.jpg", b"B"),
+        ("y.txt", b"b"),
+    )
+    mine, embed = read(data, limits={"txt": 500}), read(data, limits={"jpg": 500})
+    assert [s.key for s in mine] == [s.key for s in embed] == ["x", "y"]
+    assert [s.problem for s in mine] == [None, None]
+
+
 def test_nothing_at_all_and_no_tar_at_all():
     for data in (b"", b"this is no tar" * 100, b"\x1f\x8b" + bytes(2000)):
         assert keys_and_reasons(read(data)) == [("", "broken_shard")]
