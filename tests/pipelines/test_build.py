@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pyarrow.parquet as pq
@@ -75,7 +78,7 @@ def test_killed_at_random_moments_and_started_again(
     chance = random.Random(7)
     seen: dict[str, int] = {}
     killed = 0
-    while killed < 10:
+    while killed < 6:
         # Every other time with worker processes, which the kill leaves behind as orphans.
         width = ("--num-workers", "2") if killed % 2 else ()
         process = start_tagmine(*arguments, *width)
@@ -92,6 +95,41 @@ def test_killed_at_random_moments_and_started_again(
     wait_until_nobody_writes(root)
     tagmine(*arguments)
     assert read_folder(root) == read_folder(built[0])
+
+
+KILLED_AT_A_RENAME = """
+import os, signal, sys
+from pipelines.main import main
+left, rename = int(sys.argv[1]), os.replace
+def replace(source, target):
+    global left
+    left -= "tagmine-progress-" not in str(target)
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+os.replace = replace
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_killed_at_every_few_renames_of_every_stage(tmp_path, shards, tiny_clip, read_folder):
+    """Every file is published by a rename, so this visits mine, embed, index and the manifest."""
+    command = ["build", f"{shards}/0000[01].tar", "--clip-model", tiny_clip]
+    undisturbed = tmp_path / "undisturbed" / "store"
+    assert main([*command, "--out", str(undisturbed)]) == 0
+    root = tmp_path / "killed" / "store"
+    stages, kills = set(), 0
+    for renames in itertools.cycle((3, 5, 4)):
+        words = [sys.executable, "-c", KILLED_AT_A_RENAME, str(renames), *command]
+        done = subprocess.run([*words, "--out", str(root)], capture_output=True)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        kills += 1
+        assert not (root / "manifest.json").exists() and kills < 20
+        stages |= {path.parent.name for path in root.rglob(".*.tmp-*")}
+    assert kills >= 4 and len(stages) >= 3, stages
+    assert read_folder(root) == read_folder(undisturbed)
 
 
 def wait_for_work(process, root, chance):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -60,6 +61,21 @@ def test_the_format_page_names_every_reason_and_column():
     names = {name for schema in schemas for name in schema.names}
     for name in names | {TAG_TYPE.field(i).name for i in range(TAG_TYPE.num_fields)}:
         assert f"| `{name}` |" in page
+
+
+def test_the_format_page_names_every_field():
+    from index.build import IndexFileCard
+    from tagmine import manifest
+    from tagmine.parts import PartFooter
+    from tagmine.sources import Source
+
+    page = (ROOT / "docs/format.md").read_text()
+    kinds = [PartFooter, IndexFileCard, Source, manifest.Manifest, manifest.FileCard]
+    kinds += [manifest.StageCount, manifest.PartCard, manifest.TaggerPin, manifest.EncoderPin]
+    kinds += [manifest.IndexCard, manifest.IndexShardCard]
+    for kind in kinds:
+        for field in dataclasses.fields(kind):
+            assert re.search(rf"\b{field.name}\b", page), f"{kind.__name__}.{field.name}"
 
 
 def test_the_readme_and_the_pages_name_only_flags_that_exist():

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipelines.main import main
+from tagmine.embeddings import open_embeddings
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
@@ -96,6 +97,13 @@ def test_every_kind_of_trouble(tmp_path, tiny_clip, write_tar, jpeg):
     everything = {"0000", "uncaptioned", "with_pickle", "last", *pictures, *texts}
     assert mined == everything - set(bad_texts) - {"uncaptioned"}
     assert embedded == everything - set(bad_pictures)
+    # What stands beside trouble is as if it stood alone.
+    part = open_embeddings(root / "embeddings/part-00000.arrow")
+    keys = part.keys().to_pylist()
+    first, last = (keys.index(f"in/trouble/{name}") for name in ("0000", "last"))
+    np.testing.assert_array_equal(part.vectors[first], part.vectors[last])
+    rows = {row["key"]: row for row in pq.read_table(root / "tags").to_pylist()}
+    assert [t["text"] for t in rows["in/trouble/last"]["tags"]] == ["yellow bus"]
 
 
 def read_part(root, stage):
@@ -103,8 +111,6 @@ def read_part(root, stage):
     if stage == "mine":
         keys = pq.read_table(root / "tags/part-00000.parquet").column("key").to_pylist()
     else:
-        from tagmine.embeddings import open_embeddings
-
         keys = open_embeddings(root / "embeddings/part-00000.arrow").keys().to_pylist()
     rejects = pq.read_table(root / f"rejects/{stage}/part-00000.parquet").to_pylist()
     prefix = "in/trouble/"
