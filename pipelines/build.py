@@ -8,20 +8,21 @@ from index.build import create_index
 from index.search import is_local_checkpoint
 from pipelines import embed, index, mine, verify
 from pipelines.options import BuildOptions, VerifyOptions
-from pipelines.shards import open_output, plan_inputs, refuse_mixing
+from pipelines.shards import look_inside, open_output, plan_inputs, refuse_mixing
 from tagmine.layout import ENCODER_PIN, TAGGER_PIN, locked
 
 
 def run(options: BuildOptions, console: Console) -> None:
     """Run the whole build; every model and option is checked before the first shard is read."""
     index.check(options.index)
-    plan = plan_inputs(options.mine.out, options.mine.inputs, console)
-    _, tagger_pin = mine.prepare(options.mine)
+    plan = plan_inputs(options.mine.out, options.mine.inputs)
+    tagger_pin = mine.prepare(options.mine)
     encoder_pin = embed.prepare(options.embed)
     if options.index.index_key is not None:
         create_index(options.index.index_key, encoder_pin.dim)
     refuse_mixing(plan, TAGGER_PIN, tagger_pin, "mine")
     refuse_mixing(plan, ENCODER_PIN, encoder_pin, "embed")
+    look_inside(plan, options.mine.inputs, console)
     with locked(plan.root):
         sources = open_output(plan)
         mine.mine(options.mine, plan, tagger_pin, console)

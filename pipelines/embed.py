@@ -19,6 +19,7 @@ from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import (
     Plan,
+    look_inside,
     open_output,
     plan_inputs,
     process_part,
@@ -88,7 +89,7 @@ def build(root: beam.Pipeline, sources: Sequence[Source], job: EmbedJob) -> beam
 
 
 def prepare(options: EmbedOptions) -> EncoderPin:
-    """Load the encoder, so that a wrong one stops the command before any shard is read.
+    """Load the encoder, so that a wrong one stops the command before any shard is opened.
 
     Raises:
         ConfigurationError: for a model that is unknown, or whose weights cannot be had.
@@ -114,9 +115,10 @@ def _threads_per_worker(runner: RunnerOptions) -> int | None:
 def run(options: EmbedOptions, console: Console) -> None:
     """`tagmine embed`: plan, embed every shard, say what was read, written and rejected."""
     check_runner(options.runner)
-    plan = plan_inputs(options.out, options.inputs, console)
+    plan = plan_inputs(options.out, options.inputs)
     pin = prepare(options)
     refuse_mixing(plan, ENCODER_PIN, pin, "embed")
+    look_inside(plan, options.inputs, console)
     with locked(plan.root):
         open_output(plan)
         embed(options, plan, pin, console)

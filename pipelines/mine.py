@@ -15,6 +15,7 @@ from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import (
     Plan,
+    look_inside,
     open_output,
     plan_inputs,
     process_part,
@@ -29,7 +30,7 @@ from tagmine.mine import mine_fingerprint, mine_part
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
-from tagmine.tagger import Tagger, load_tagger
+from tagmine.tagger import load_tagger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ def build(root: beam.Pipeline, sources: Sequence[Source], job: MineJob) -> beam.
     return root | "List shards" >> beam.Create(sources) | "Mine shards" >> MineShards(job)
 
 
-def prepare(options: MineOptions) -> tuple[Tagger, TaggerPin]:
-    """Load the tagger, so that a wrong one stops the command before any shard is read.
+def prepare(options: MineOptions) -> TaggerPin:
+    """Load the tagger, so that a wrong one stops the command before any shard is opened.
 
     Raises:
         ConfigurationError: for a pipeline that is not there or cannot be used.
@@ -93,7 +94,7 @@ def prepare(options: MineOptions) -> tuple[Tagger, TaggerPin]:
     tagger = load_tagger(options.spacy_model)
     card = tagger.card
     fields = options.inputs.fields
-    pin = TaggerPin(
+    return TaggerPin(
         pipeline=card.pipeline,
         version=card.version,
         spacy=card.spacy,
@@ -106,15 +107,15 @@ def prepare(options: MineOptions) -> tuple[Tagger, TaggerPin]:
         tag_fields=fields.tag_fields,
         maker=mine_fingerprint(tagger, fields),
     )
-    return tagger, pin
 
 
 def run(options: MineOptions, console: Console) -> None:
     """`tagmine mine`: plan, mine every shard, say what was read, written and rejected."""
     check_runner(options.runner)
-    plan = plan_inputs(options.out, options.inputs, console)
-    _, pin = prepare(options)
+    plan = plan_inputs(options.out, options.inputs)
+    pin = prepare(options)
     refuse_mixing(plan, TAGGER_PIN, pin, "mine")
+    look_inside(plan, options.inputs, console)
     with locked(plan.root):
         open_output(plan)
         mine(options, plan, pin, console)

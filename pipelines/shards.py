@@ -39,25 +39,33 @@ class Plan:
     known: tuple[Source, ...]
 
 
-def plan_inputs(out: str, inputs: InputOptions, console: Console) -> Plan:
-    """Find the shards, look into the first, and number them; nothing is written yet.
+def plan_inputs(out: str, inputs: InputOptions) -> Plan:
+    """Find and number the shards; none is opened and nothing is written yet.
 
     Raises:
-        ConfigurationError: for shards that are not there or lack the members asked for.
+        ConfigurationError: for shards that are not there, or an output folder that cannot be.
     """
     root = output_folder(out)
     urls = expand_shards(inputs.shards)
     known = read_sources(root)
     sources = number_sources(urls, inputs.dataset, known)
-    found = preview_shards(sources, inputs.fields)
-    noun = "shard" if len(sources) == 1 else "shards"
-    console.print(f"{len(sources):,} {noun}; {found}", highlight=False)
-    places = {source.part: source.url for source in known}
-    for source in sources:
+    return Plan(root, tuple(sources), tuple(known))
+
+
+def look_inside(plan: Plan, inputs: InputOptions, console: Console) -> None:
+    """Open the first shard, and print what was found.
+
+    Raises:
+        ConfigurationError: when it lacks the members asked for.
+    """
+    found = preview_shards(plan.sources, inputs.fields)
+    noun = "shard" if len(plan.sources) == 1 else "shards"
+    console.print(f"{len(plan.sources):,} {noun}; {found}")
+    places = {source.part: source.url for source in plan.known}
+    for source in plan.sources:
         before = places.get(source.part, source.url)
         if before != source.url:
             console.print(f"{source.name} now comes from {source.url}, before from {before}")
-    return Plan(root, tuple(sources), tuple(known))
 
 
 def open_output(plan: Plan) -> list[Source]:

@@ -39,6 +39,7 @@ def test_a_member_or_field_that_is_missing_is_named(odd_shard, tmp_path, capfd, 
     ("line", "says"),
     [
         ("mine {in}/*.zip --out {out}", "0 shards were found"),
+        ("embed {in}/*.zip --out {out} --clip-model nope", "0 shards were found"),
         ("mine {in}/odd.tar --out {out} --caption-key cap --spacy-model xx_none", "xx_none"),
         ("embed {in}/odd.tar --out {out} --caption-key cap --clip-model nope", "nope"),
         ("embed {in}/odd.tar --out {out} --caption-key cap --clip-model ViT-B-99/x", "ViT-B-99"),
@@ -60,6 +61,8 @@ def test_other_mistakes_are_one_sentence_and_no_stack(odd_shard, tmp_path, capfd
 def test_a_hub_that_cannot_be_reached_is_one_sentence(odd_shard, tmp_path, tagmine, monkeypatch):
     # In a process of its own: the hub's library reads its environment once, when imported.
     monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    # Opening this shard would be an error of its own.
+    odd_shard.write_bytes(b"no tar")
     out = str(tmp_path / "store")
     printed = tagmine(
         "embed", str(odd_shard), "--out", out, "--caption-key", "cap", expect=1
