@@ -30,7 +30,7 @@ class Entity:
 
     Attributes:
         start: its first token in the caption.
-        end: one past its last token.
+        end: one past its last token; equal to `start` where a backend cannot place it.
         text: its words as said, less determiners ("colorful facades").
         noun: the noun with its compounds as said, case-folded ("stop signs").
         head: the same with the lemma of the noun ("stop sign").
@@ -63,7 +63,7 @@ class SceneGraph:
 
 
 class SceneGraphBackend(Protocol):
-    """Anything that reads a scene graph off a parsed caption.
+    """Anything that reads scene graphs off parsed captions.
 
     Attributes:
         name: what it is and its version; part of the tagger's fingerprint.
@@ -71,8 +71,8 @@ class SceneGraphBackend(Protocol):
 
     name: str
 
-    def parse(self, doc: Doc) -> SceneGraph:
-        """The scene graph of one caption, which may hold several sentences."""
+    def parse_batch(self, docs: Sequence[Doc]) -> list[SceneGraph]:
+        """The scene graph of each caption, in order; a caption may hold several sentences."""
         ...
 
 
@@ -99,6 +99,10 @@ class DependencyBackend:
         self.parser = parser_class.__new__(parser_class)
         self.parser.nlp = _same_doc
         self.name = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
+
+    def parse_batch(self, docs: Sequence[Doc]) -> list[SceneGraph]:
+        """The scene graph of each caption."""
+        return [self.parse(doc) for doc in docs]
 
     def parse(self, doc: Doc) -> SceneGraph:
         """The scene graph of one caption."""

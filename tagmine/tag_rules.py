@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tagmine.phrases import read_phrase
@@ -22,8 +24,38 @@ _NAME_TAGS = frozenset({"NNP", "NNPS"})
 _ADJECTIVAL_NAME_TAGS = _NAME_TAGS | {"JJ"}
 
 
-def doc_tags(doc: Doc, graph: SceneGraph) -> list[Tag]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mention:
+    """A tag, and where in its caption it is said.
+
+    Attributes:
+        start: its first token.
+        end: one past its last token; equal to `start` where it cannot be placed.
+        tag: the tag.
+    """
+
+    start: int
+    end: int
+    tag: Tag
+
+
+def merge_mentions(mentions: Iterable[Mention]) -> list[Tag]:
     """The tags of one caption, each once, in the order said.
+
+    An object said with modifiers somewhere in the caption is not said again without them.
+    """
+    mentions = list(mentions)
+    modified = {m.tag.head for m in mentions if m.tag.kind == "attribute"}
+    tags: dict[tuple[str, str, str], Tag] = {}
+    for mention in mentions:
+        tag = mention.tag
+        if tag.kind != "object" or tag.head not in modified:
+            tags.setdefault(tag.merge_key, tag)
+    return list(tags.values())
+
+
+def doc_mentions(doc: Doc, graph: SceneGraph) -> list[Mention]:
+    """What of a caption is a tag, in the order said.
 
     Args:
         doc: the parsed caption, with named entities.
@@ -31,8 +63,8 @@ def doc_tags(doc: Doc, graph: SceneGraph) -> list[Tag]:
 
     Returns:
         An "attribute" tag for an object with modifiers ("narrow street"), an "object" tag for
-        one without and only where no modified mention of it exists, and an "entity" tag for
-        each name. An object that is a name is the name only.
+        one without, and an "entity" tag for each name. An object that is a name is the name
+        only.
     """
     names = [span for span in doc.ents if span.label_ in ENTITY_LABELS and _is_name(span)]
     named = frozenset(i for span in names for i in range(span.start, span.end))
@@ -47,18 +79,13 @@ def doc_tags(doc: Doc, graph: SceneGraph) -> list[Tag]:
         if named
         else named
     )
-    found: list[tuple[int, Tag]] = [(span.start, tag) for span in names if (tag := _name_tag(span))]
+    found = [Mention(span.start, span.end, tag) for span in names if (tag := _name_tag(span))]
     for entity in graph.entities:
         if entity.end - 1 not in named and (tag := _object_tag(doc, entity, fixed)):
-            found.append((entity.start, tag))
+            found.append(Mention(entity.start, entity.end, tag))
     if names:
-        found.sort(key=lambda item: item[0])
-    modified = {tag.head for _, tag in found if tag.kind == "attribute"}
-    tags: dict[tuple[str, str, str], Tag] = {}
-    for _, tag in found:
-        if tag.kind != "object" or tag.head not in modified:
-            tags.setdefault(tag.merge_key, tag)
-    return list(tags.values())
+        found.sort(key=lambda mention: mention.start)
+    return found
 
 
 def _is_name(span: Span) -> bool:

@@ -19,11 +19,12 @@ from tagmine import tag_policy
 from tagmine.captions import MAX_CAPTION_CHARACTERS
 from tagmine.errors import ConfigurationError
 from tagmine.scene_graph import DependencyBackend, SceneGraphBackend
-from tagmine.tag_rules import doc_tags
+from tagmine.tag_rules import Mention, doc_mentions, merge_mentions
 from tagmine.tags import Tag
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
 MAX_FIELD_VALUES = 256
 MAX_FIELD_CHARACTERS = 1_000
@@ -118,10 +119,20 @@ class Tagger:
         while batch := list(itertools.islice(texts, self._batch_size)):
             yield from self._tag_batch([_clean(text) for text in batch])
 
+    def mentions(self, caption: str) -> tuple[Doc, list[Mention]]:
+        """One caption as it was parsed, and where in it each tag is said; for a closer look."""
+        with self._turn:
+            doc = self.nlp(_clean(caption))
+            return doc, doc_mentions(doc, self._backend.parse_batch([doc])[0])
+
     def _tag_batch(self, texts: list[str]) -> list[list[Tag]]:
         with self._turn, self._bounded_vocabulary():
-            docs = self.nlp.pipe(texts, batch_size=self._batch_size)
-            return [doc_tags(doc, self._backend.parse(doc)) for doc in docs]
+            docs = list(self.nlp.pipe(texts, batch_size=self._batch_size))
+            graphs = self._backend.parse_batch(docs)
+            return [
+                merge_mentions(doc_mentions(doc, graph))
+                for doc, graph in zip(docs, graphs, strict=True)
+            ]
 
     def _bounded_vocabulary(self) -> AbstractContextManager[object]:
         """A zone that forgets new words when it closes, once enough words are known."""
