@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagmine.scene_graph import DependencyBackend, SceneGraph
+from tagmine.tag_policy import load_policy
 from tagmine.tagger import embedded_pipeline, load_tagger
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     captions, gold = zip(*read_gold(options.gold), strict=True)
     print(f"{len(captions)} captions          objects  P     R     F1   attributes  P     R     F1")
-    backend = DependencyBackend()
+    backend = DependencyBackend(load_policy())
     for model in [None, *options.spacy_model]:
         nlp = load_tagger(model).nlp
         docs = list(nlp.pipe(captions))

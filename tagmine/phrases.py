@@ -5,12 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from tagmine.tag_policy import TagPolicy
+
 if TYPE_CHECKING:
-    from spacy.tokens import Doc
+    from spacy.tokens import Doc, Token
 
 _MODIFYING = frozenset({"amod", "nummod"})
+_NOUN_POS = frozenset({"NOUN", "PROPN"})
 # Said of a modifier and not of the object: "brightly colored", "snow covered", "about ten".
 _QUALIFYING = frozenset({"advmod", "npadvmod", "quantmod"})
+# "red color van" and "tan colored pillow" speak of a colour, "light colored" needs both words.
+_COLOURED = frozenset({"color", "colored", "colour", "coloured"})
+# "cheetah print shorts", "cowboy style hat": the two words before the noun are one attribute.
+_LIKENING = frozenset({"patterned", "print", "printed", "shaped", "style", "styled", "themed"})
+_LIKENING_ALL = _LIKENING | _COLOURED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +38,9 @@ class NounPhrase:
     attributes: tuple[str, ...]
 
 
-def read_phrase(doc: Doc, start: int, end: int, named: frozenset[int] = frozenset()) -> NounPhrase:
+def read_phrase(
+    doc: Doc, start: int, end: int, policy: TagPolicy, named: frozenset[int] = frozenset()
+) -> NounPhrase:
     """Reads one noun chunk, in one pass over its tokens.
 
     Modifiers and compounds keep the form they are said in: a parked car does not park, an older
@@ -40,12 +50,14 @@ def read_phrase(doc: Doc, start: int, end: int, named: frozenset[int] = frozense
         doc: the parsed caption.
         start: first token of the chunk.
         end: one past its last token, which is its root.
+        policy: which nouns are attributes, and which words are one thing together.
         named: positions that belong to a named entity. They are tags of their own, so "Nike
             shoes" is an object "shoes".
     """
     root = doc[end - 1]
     first = root.i
-    compounds: list[str] = []
+    noun_start = _compound_start(doc, start, end, policy)
+    compounds: list[Token] = []
     modifiers: list[str] = []
     for i in range(start, root.i):
         token = doc[i]
@@ -56,31 +68,92 @@ def read_phrase(doc: Doc, start: int, end: int, named: frozenset[int] = frozense
             compounds.clear()
             modifiers.clear()
             continue
-        if dep == "compound":
+        if i >= noun_start:
+            compounds.append(token)
+        elif dep == "compound" or (dep == "nmod" and token.pos_ in _NOUN_POS):
             if i in named:
                 continue
+            word = token.lower_
+            if word in _LIKENING_ALL:
+                modifiers += [*(compound.lower_ for compound in compounds), word]
+                compounds.clear()
             # A compound of a compound tells kinds apart as an adjective does: "lace table cloth".
-            (compounds if token.head.i == root.i else modifiers).append(token.text.casefold())
-        elif dep in _MODIFYING or (dep == "conj" and token.head.dep_ == "amod"):
-            modifiers.append(token.text.casefold())
+            elif token.head.i == root.i and word not in policy.attribute_nouns:
+                compounds.append(token)
+            else:
+                modifiers.append(word)
+        elif dep in _MODIFYING or (dep == "conj" and token.head.dep_ in ("amod", "compound")):
+            word = token.lower_
+            if word in policy.stop_attributes:
+                continue
+            modifiers.append(word)
         else:
             continue
         first = min(first, i)
     if root.n_rights:
-        for token in root.rights:
-            if token.dep_ == "amod":
-                modifiers.append(token.text.casefold())
-                # "a small cat asleep": said where the chunk has ended.
-                end = token.i + 1 if token.i == end else end
+        end = _add_following(root, modifiers, end, policy)
     while first > start and doc[first - 1].dep_ in _QUALIFYING:
         first -= 1
     if named:
         text = "".join(doc[i].text_with_ws for i in range(first, end) if i not in named)
     else:
         text = doc[first:end].text
-    return NounPhrase(
-        text=" ".join(text.split()),
-        noun=" ".join([*compounds, root.text.casefold()]),
-        head=" ".join([*compounds, root.lemma_.casefold()]),
-        attributes=tuple(modifiers),
-    )
+    noun, head = _join(compounds, root)
+    if not _LIKENING_ALL.isdisjoint(modifiers):
+        modifiers = _join_likened(modifiers, policy)
+    return NounPhrase(" ".join(text.split()), noun, head, tuple(modifiers))
+
+
+def _compound_start(doc: Doc, start: int, end: int, policy: TagPolicy) -> int:
+    """First token of the known compound that the chunk ends with, its root where there is none."""
+    if end - start < 2:
+        return end - 1
+    root = doc[end - 1]
+    before = doc[end - 2].lower_
+    for last in (root.lower_, root.lemma_.casefold()):
+        if end - start > 2 and (doc[end - 3].lower_, before, last) in policy.compounds:
+            return end - 3
+        if (before, last) in policy.compounds:
+            return end - 2
+    return end - 1
+
+
+def _add_following(root: Token, modifiers: list[str], end: int, policy: TagPolicy) -> int:
+    """Adds adjectives behind the noun ("a small cat asleep"); returns where the phrase ends."""
+    for token in root.rights:
+        if token.dep_ != "amod" or token.lower_ in policy.stop_attributes:
+            continue
+        if token.i + 1 < len(token.doc) and token.nbor().dep_ in ("prep", "xcomp", "aux"):
+            # "full of food", "about to fall".
+            continue
+        modifiers.append(token.lower_)
+        end = token.i + 1 if token.i == end else end
+    return end
+
+
+def _join(compounds: list[Token], root: Token) -> tuple[str, str]:
+    """The noun and its head with their compounds, hyphens as said ("t-shirt")."""
+    if not compounds:
+        return root.lower_, root.lemma_.casefold()
+    words = "".join(_with_gap(token) for token in compounds).casefold()
+    return words + root.lower_, words + root.lemma_.casefold()
+
+
+def _with_gap(token: Token) -> str:
+    following = token.nbor()
+    if not token.whitespace_ and following.text == "-":
+        return token.text + "-"
+    return token.text + " "
+
+
+def _join_likened(modifiers: list[str], policy: TagPolicy) -> list[str]:
+    """["tan", "colored"] as ["tan"], ["cheetah", "print"] as ["cheetah print"]."""
+    joined: list[str] = []
+    for word in modifiers:
+        if joined and word in _COLOURED and joined[-1] in policy.attribute_nouns:
+            continue
+        if joined and word in _LIKENING_ALL:
+            joined[-1] = f"{joined[-1]} {word}"
+        else:
+            joined.append(word)
+    return joined

@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tagmine.errors import ConfigurationError
-from tagmine.phrases import read_phrase
+from tagmine.mending import mend_caption
+from tagmine.objects import read_objects
+from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span, Token
@@ -79,11 +81,15 @@ class SceneGraphBackend(Protocol):
 class DependencyBackend:
     """SceneGraphParser over a Doc that is already parsed.
 
-    What SceneGraphParser finds is kept, but for these mends: pronouns are no entities (it
-    knows them by spaCy 2's "-PRON-" lemma); determiners are no modifiers; modifiers and
-    compounds keep their form ("parked", not "park"); what the parse hangs on a compound, as
-    it does in "red stop sign" and "lace table cloth", modifies the object; what modifies a
-    possessor does not.
+    Its parse is mended before (see `tagmine.mending`), and of what it finds these things are
+    mended after: pronouns are no entities (it knows them by spaCy 2's "-PRON-" lemma);
+    determiners are no modifiers; modifiers and compounds keep their form ("parked", not "park");
+    colours and materials are attributes, also where the parse has them as compounds; words that
+    measure or tell where are no objects ("slice of", "on top"); possessors are objects; what is
+    said of an object behind it is its attribute (see `tagmine.predicates`).
+
+    Args:
+        policy: the word lists to decide by.
 
     Attributes:
         parser: SceneGraphParser's own spaCy parser; its `parse` takes a Doc.
@@ -92,33 +98,27 @@ class DependencyBackend:
         ConfigurationError: where `sng_parser` is missing or is another package of that name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policy: TagPolicy) -> None:
         parser_class = _dependency_parser_class()
         # Its constructor would load a second spaCy pipeline. Its parse() asks nothing of
         # `nlp` but a Doc, so it is given one that hands back the Doc it is called with.
         self.parser = parser_class.__new__(parser_class)
         self.parser.nlp = _same_doc
         self.name = f"{DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}"
+        self._policy = policy
 
     def parse_batch(self, docs: Sequence[Doc]) -> list[SceneGraph]:
         """The scene graph of each caption."""
         return [self.parse(doc) for doc in docs]
 
     def parse(self, doc: Doc) -> SceneGraph:
-        """The scene graph of one caption."""
+        """The scene graph of one caption, whose parts of speech are mended in place."""
+        mend_caption(doc, self._policy.nouns)
         found = self.parser.parse(_ChunkedDoc(doc))
-        position: dict[int, int] = {}
-        entities: list[Entity] = []
-        for i, entity in enumerate(found["entities"]):
-            start, end = entity["span_bounds"]
-            if doc[end - 1].pos_ == "PRON":
-                continue
-            position[i] = len(entities)
-            phrase = read_phrase(doc, start, end)
-            entities.append(
-                Entity(start, end, phrase.text, phrase.noun, phrase.head, phrase.attributes)
-            )
-        return SceneGraph(tuple(entities), _relations(found["relations"], position))
+        bounds = [entity["span_bounds"] for entity in found["entities"]]
+        drafts, position = read_objects(doc, bounds, self._policy)
+        entities = tuple(Entity(*draft.settled()) for draft in drafts)
+        return SceneGraph(entities, _relations(found["relations"], position))
 
 
 def _same_doc(doc: Doc) -> Doc:

@@ -1,53 +1,183 @@
-"""What is a tag and what is not: every list that the miner decides by, in one place."""
+"""What is a tag and what is not: the word lists that the miner decides by, read from text files.
+
+The lists ship in `tagmine/policy/`, one file each, and each file says in its first lines what
+it is for. A folder of one's own adds to them: its `stop_heads.txt` adds heads, and a line
+"!view" takes one out that the shipped file has.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+
+from tagmine.errors import ConfigurationError
+
 # Raised by whoever changes what the miner returns for any caption: it is part of the tagger's
 # fingerprint, so finished parts are then mined again.
-RULES_VERSION = 1
-
-# OntoNotes entity types that name something. Counts, dates and quantities say nothing that a
-# neighbour's picture could lend to this one.
-ENTITY_LABELS = frozenset(
-    {
-        "PERSON",
-        "NORP",
-        "FAC",
-        "ORG",
-        "GPE",
-        "LOC",
-        "PRODUCT",
-        "EVENT",
-        "WORK_OF_ART",
-        "LANGUAGE",
-        "LAW",
-    }
-)
-
-# Entities that are commonly adjectives ("a French flag"): they may modify an object.
-ADJECTIVAL_LABELS = frozenset({"NORP", "LANGUAGE"})
-
-# Heads that speak of the picture and not of what is in it.
-PHOTO_HEADS = frozenset(
-    {
-        "background",
-        "close up",
-        "close - up",
-        "closeup",
-        "illustration",
-        "image",
-        "photo",
-        "photograph",
-        "picture",
-        "stock photo",
-        "view",
-    }
-)
-
-# Heads that count what follows their "of": "a group of people" has people in it.
-PARTITIVE_HEADS = frozenset(
-    {"bunch", "couple", "group", "lot", "number", "pair", "piece", "row", "set", "variety"}
-)
+RULES_VERSION = 2
 
 # Longer than this and it is no phrase but a run of characters that no tokenizer could split.
 MAX_TAG_CHARACTERS = 100
+
+MAX_POLICY_BYTES = 4 << 20
+_MAX_ENTRY_CHARACTERS = 200
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TagPolicy:
+    """The miner's word lists, case-folded except for `entity_labels`.
+
+    Attributes:
+        attribute_nouns: nouns that before a noun are its attribute ("metal").
+        canonical: lemma of an object to the lemma it merges under ("surf board" to "surfboard").
+        canonical_attributes: the same for attributes ("2" to "two").
+        collectives: nouns that gather what follows their "of" ("group").
+        compounds: word sequences that name one thing ("stop sign"), each as a tuple.
+        entity_labels: entity types that are tags ("PERSON").
+        keep_heads: where not empty, the only heads that are kept.
+        nouns: objects that a tagger may take for something else at the start of a fragment.
+        partitives: nouns that measure what follows their "of" ("slice").
+        places: nouns that after a preposition only tell where ("top").
+        stop_attributes: modifiers that are dropped ("several").
+        stop_heads: heads that make no tag ("photo").
+        stop_names: names that make no tag ("shutterstock").
+        fingerprint: sha256, hexadecimal, over all of them.
+    """
+
+    attribute_nouns: frozenset[str]
+    canonical: Mapping[str, str]
+    canonical_attributes: Mapping[str, str]
+    collectives: frozenset[str]
+    compounds: frozenset[tuple[str, ...]]
+    entity_labels: frozenset[str]
+    keep_heads: frozenset[str]
+    nouns: frozenset[str]
+    partitives: frozenset[str]
+    places: frozenset[str]
+    stop_attributes: frozenset[str]
+    stop_heads: frozenset[str]
+    stop_names: frozenset[str]
+    fingerprint: str
+
+
+LISTS = tuple(
+    field.name for field in dataclasses.fields(TagPolicy) if field.name != "fingerprint"
+)
+_MAPPINGS = frozenset({"canonical", "canonical_attributes"})
+
+
+def shipped_policy() -> Path:
+    """Folder of the lists that ship with tagmine."""
+    return Path(str(resources.files("tagmine").joinpath("policy")))
+
+
+def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
+    """The shipped lists, with those of a folder added to them.
+
+    Args:
+        folder: a folder with any of the shipped files' names. A line "!entry" takes out an
+            entry that the shipped file has.
+
+    Raises:
+        ConfigurationError: for a folder or file that cannot be read, a file of another name, an
+            entry that is too long, a mapping without " = ", or "!" before what is not there.
+    """
+    lists = {name: _read(shipped_policy() / f"{name}.txt") for name in LISTS}
+    if folder is not None:
+        for path in _overlay_files(Path(folder)):
+            lists[path.stem] = _overlay(lists[path.stem], _read(path), path)
+    return _policy(lists)
+
+
+def _overlay_files(folder: Path) -> list[Path]:
+    known = f"a policy folder has files of these names: {', '.join(f'{n}.txt' for n in LISTS)}"
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise ConfigurationError(
+            f"the policy folder {str(folder)!r} cannot be read ({error.strerror}); {known}."
+        ) from error
+    paths = [path for path in paths if path.name.lower() not in ("readme", "readme.md")]
+    for path in paths:
+        if path.suffix != ".txt" or path.stem not in LISTS:
+            raise ConfigurationError(f"{path} is no list of the tag policy; {known}.")
+    if not paths:
+        raise ConfigurationError(f"the policy folder {str(folder)!r} has no list; {known}.")
+    return paths
+
+
+def read_entries(path: Path, what: str) -> tuple[str, ...]:
+    """Entries of a word list, one a line; empty lines and those that begin with "#" are none.
+
+    Raises:
+        ConfigurationError: for a file that cannot be read, is no UTF-8, is larger than 4 MiB,
+            or has an entry of more than 200 characters.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_POLICY_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"{what} {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{what} {path} is not UTF-8 text: {error}.") from error
+    if len(data) > MAX_POLICY_BYTES:
+        raise ConfigurationError(
+            f"{what} {path} is larger than {MAX_POLICY_BYTES >> 20} MiB; shorten it."
+        )
+    entries = tuple(" ".join(line.split()) for line in text.splitlines())
+    entries = tuple(entry for entry in entries if entry and not entry.startswith("#"))
+    for entry in entries:
+        if len(entry) > _MAX_ENTRY_CHARACTERS:
+            raise ConfigurationError(
+                f"{what} {path}: the entry {entry[:40]!r}… has {len(entry)} characters; the limit "
+                f"is {_MAX_ENTRY_CHARACTERS}. Is it a list with one entry a line?"
+            )
+    return entries
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    return read_entries(path, "the policy list")
+
+
+def _overlay(shipped: tuple[str, ...], own: Iterable[str], path: Path) -> tuple[str, ...]:
+    result = dict.fromkeys(shipped)
+    for entry in own:
+        if entry.startswith("!"):
+            taken = entry[1:].strip()
+            if taken not in result:
+                raise ConfigurationError(
+                    f"{path}: {entry!r} takes out an entry that the shipped list does not have."
+                )
+            del result[taken]
+        else:
+            result[entry] = None
+    return tuple(result)
+
+
+def _policy(lists: Mapping[str, tuple[str, ...]]) -> TagPolicy:
+    digest = hashlib.sha256()
+    values: dict[str, object] = {}
+    for name in LISTS:
+        entries = sorted(set(lists[name]))
+        digest.update(f"{name}\0{len(entries)}\0".encode() + "\0".join(entries).encode())
+        if name in _MAPPINGS:
+            values[name] = dict(_pair(name, entry) for entry in entries)
+        elif name == "compounds":
+            values[name] = frozenset(tuple(entry.casefold().split()) for entry in entries)
+        elif name == "entity_labels":
+            values[name] = frozenset(entries)
+        else:
+            values[name] = frozenset(entry.casefold() for entry in entries)
+    return TagPolicy(**values, fingerprint=digest.hexdigest())
+
+
+def _pair(name: str, entry: str) -> tuple[str, str]:
+    said, equals, canonical = (part.strip() for part in entry.casefold().partition("="))
+    if not (said and equals and canonical):
+        raise ConfigurationError(f"{name}.txt: {entry!r} is not of the form 'said = canonical'.")
+    return said, canonical

@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tagmine import tag_policy
 from tagmine.captions import MAX_CAPTION_CHARACTERS
 from tagmine.errors import ConfigurationError
 from tagmine.scene_graph import DependencyBackend, SceneGraphBackend
+from tagmine.tag_policy import RULES_VERSION, TagPolicy, load_policy
 from tagmine.tag_rules import Mention, doc_mentions, merge_mentions
 from tagmine.tags import Tag
 
@@ -83,13 +83,20 @@ class Tagger:
 
     Attributes:
         nlp: the spaCy pipeline.
+        policy: the word lists that it decides by.
         card: what the tagger is, for a manifest.
     """
 
     def __init__(
-        self, nlp: Language, backend: SceneGraphBackend, card: TaggerCard, batch_size: int
+        self,
+        nlp: Language,
+        backend: SceneGraphBackend,
+        policy: TagPolicy,
+        card: TaggerCard,
+        batch_size: int,
     ) -> None:
         self.nlp = nlp
+        self.policy = policy
         self.card = card
         self._backend = backend
         self._batch_size = batch_size
@@ -123,14 +130,14 @@ class Tagger:
         """One caption as it was parsed, and where in it each tag is said; for a closer look."""
         with self._turn:
             doc = self.nlp(_clean(caption))
-            return doc, doc_mentions(doc, self._backend.parse_batch([doc])[0])
+            return doc, doc_mentions(doc, self._backend.parse_batch([doc])[0], self.policy)
 
     def _tag_batch(self, texts: list[str]) -> list[list[Tag]]:
         with self._turn, self._bounded_vocabulary():
             docs = list(self.nlp.pipe(texts, batch_size=self._batch_size))
             graphs = self._backend.parse_batch(docs)
             return [
-                merge_mentions(doc_mentions(doc, graph))
+                merge_mentions(doc_mentions(doc, graph, self.policy))
                 for doc, graph in zip(docs, graphs, strict=True)
             ]
 
@@ -163,10 +170,11 @@ def load_tagger(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    backend = DependencyBackend()
+    policy = load_policy()
+    backend = DependencyBackend(policy)
     nlp = _load_pipeline(spacy_model)
     _check_pipeline(nlp)
-    return Tagger(nlp, backend, _card(nlp, backend), batch_size)
+    return Tagger(nlp, backend, policy, _card(nlp, backend, policy), batch_size)
 
 
 def embedded_pipeline() -> Path:
@@ -212,13 +220,13 @@ def _check_pipeline(nlp: Language) -> None:
         )
 
 
-def _card(nlp: Language, backend: SceneGraphBackend) -> TaggerCard:
+def _card(nlp: Language, backend: SceneGraphBackend, policy: TagPolicy) -> TaggerCard:
     import spacy
 
     name = f"{nlp.lang}_{nlp.meta['name']}"
     version = str(nlp.meta["version"])
     digest = hashlib.sha256()
-    facts = (name, version, spacy.__version__, backend.name, str(tag_policy.RULES_VERSION))
+    facts = (name, version, spacy.__version__, backend.name, str(RULES_VERSION), policy.fingerprint)
     for fact in facts:
         digest.update(fact.encode() + b"\0")
     for path in _deciding_files(Path(nlp.path)):

@@ -1,0 +1,131 @@
+"""The objects of a caption, from its noun chunks: which of them are objects, and what is said
+of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tagmine.phrases import read_phrase
+from tagmine.predicates import add_predicates
+from tagmine.tag_policy import TagPolicy
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+
+@dataclasses.dataclass(slots=True)
+class ObjectDraft:
+    """An object while its caption is read: what is said of it elsewhere is still to come.
+
+    Attributes:
+        start: its first token.
+        end: one past its last token, the noun.
+        text: its words as said, less determiners.
+        noun: the noun with its compounds as said, case-folded.
+        head: the same with the noun's lemma.
+        attributes: what its phrase says of it.
+        predicates: what the caption says of it elsewhere.
+        gathered: "group of" where it is gathered, else "".
+    """
+
+    start: int
+    end: int
+    text: str
+    noun: str
+    head: str
+    attributes: tuple[str, ...] = ()
+    predicates: list[str] = dataclasses.field(default_factory=list)
+    gathered: str = ""
+
+    def settled(self) -> tuple[int, int, str, str, str, tuple[str, ...]]:
+        """Start, end, text, noun, head and all attributes, the text as one would say it."""
+        text = self.text
+        added = [word for word in dict.fromkeys(self.predicates) if word not in self.attributes]
+        attributes = (*self.attributes, *added)
+        if added:
+            said = " and ".join(added)
+            keep = len(text) - len(self.noun)
+            fits = keep >= 0 and text[keep:].casefold() == self.noun
+            text = f"{text[:keep]}{said} {text[keep:]}" if fits else f"{said} {text}"
+        if self.gathered:
+            attributes = (self.gathered, *attributes)
+            text = f"{self.gathered} {text}"
+        return self.start, self.end, text, self.noun, self.head, attributes
+
+
+def read_objects(
+    doc: Doc, bounds: Sequence[tuple[int, int]], policy: TagPolicy
+) -> tuple[list[ObjectDraft], dict[int, int]]:
+    """The objects of a caption.
+
+    Args:
+        doc: the parsed caption.
+        bounds: start and end of each noun chunk that may be an object, in order.
+        policy: which words are never objects, and which are attributes.
+
+    Returns:
+        The objects in the order said, and for each chunk that is one, or that gathers or
+        measures one, the position of that object.
+    """
+    drafts: list[ObjectDraft] = []
+    position: dict[int, int] = {}
+    waiting: list[int] = []
+    gathered = ""
+    for i, (start, end) in enumerate(bounds):
+        root = doc[end - 1]
+        if root.pos_ == "PRON":
+            continue
+        of_follows = end < len(doc) and doc[end].lower_ == "of"
+        if of_follows and (kind := _measure(root, policy)):
+            waiting.append(i)
+            gathered = kind if kind.endswith(" of") else gathered
+            continue
+        if _is_place(doc, start, end, policy):
+            continue
+        _add_possessor(doc, start, end, policy, drafts)
+        phrase = read_phrase(doc, start, end, policy)
+        for j in (*waiting, i):
+            position[j] = len(drafts)
+        drafts.append(
+            ObjectDraft(
+                start, end, phrase.text, phrase.noun, phrase.head, phrase.attributes, [], gathered
+            )
+        )
+        waiting.clear()
+        gathered = ""
+    add_predicates(doc, {draft.end - 1: draft for draft in drafts}, policy)
+    return drafts, position
+
+
+def _measure(root, policy: TagPolicy) -> str:
+    """What a noun before "of" does to the noun behind it: "group of" gathers, "of" measures."""
+    word = root.lower_
+    if word in policy.collectives:
+        return f"{word} of"
+    if word in policy.partitives or root.lemma_ in policy.partitives:
+        return "measured"
+    return ""
+
+
+def _is_place(doc: Doc, start: int, end: int, policy: TagPolicy) -> bool:
+    """Whether a chunk only tells where: "on top", "in the distance"."""
+    if start == 0 or doc[end - 1].lower_ not in policy.places:
+        return False
+    bare = end - start == 1 or (end - start == 2 and doc[start].dep_ == "det")
+    return bare and doc[start - 1].tag_ == "IN"
+
+
+def _add_possessor(
+    doc: Doc, start: int, end: int, policy: TagPolicy, drafts: list[ObjectDraft]
+) -> None:
+    """Adds the woman of "a woman's hand"."""
+    for i in range(start + 1, end - 1):
+        token = doc[i]
+        if token.tag_ == "POS" and doc[i - 1].pos_ == "NOUN":
+            phrase = read_phrase(doc, start, i, policy)
+            drafts.append(
+                ObjectDraft(start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
+            )
+            return

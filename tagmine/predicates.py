@@ -1,0 +1,112 @@
+"""What a caption says of an object behind it: "the car is red", "a man walking", "made of wood"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from tagmine.tag_policy import TagPolicy
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Token
+
+_BEING = frozenset({"is", "are", "was", "were", "'s"})
+_ADJECTIVE_TAGS = frozenset({"JJ", "JJR", "JJS"})
+_ADVERB_TAGS = frozenset({"RB", "RBR", "RBS"})
+_PARTICIPLE_TAGS = frozenset({"VBG", "VBN"})
+_JOINING = frozenset({"and", ",", "or", "/", "but"})
+_SUBJECT_DEPS = frozenset({"nsubj", "nsubjpass"})
+# A participle that one of these follows tells of nothing but the object itself.
+_CLOSING_TAGS = frozenset({".", ",", ":", "CC", "-RRB-"})
+_MADE = frozenset({"made", "built", "crafted", "constructed", "carved"})
+_OF = frozenset({"of", "from"})
+
+
+class _Object(Protocol):
+    end: int
+    noun: str
+    predicates: list[str]
+
+
+def add_predicates(doc: Doc, objects: Mapping[int, _Object], policy: TagPolicy) -> None:
+    """Adds to each object what is said of it elsewhere in the caption.
+
+    Args:
+        doc: the parsed caption.
+        objects: the caption's objects by the position of their noun.
+        policy: attributes that are never kept, and nouns that are attributes.
+    """
+    for token in doc:
+        lower = token.lower_
+        if lower in _BEING:
+            if words := _complement(doc, token.i + 1, policy):
+                for subject in _subjects(token, objects):
+                    subject.predicates += words
+        elif token.tag_ in _PARTICIPLE_TAGS:
+            if lower in _MADE:
+                _add_material(doc, token, objects, policy)
+            elif (before := objects.get(token.i - 1)) and _ends_here(doc, token.i):
+                if lower not in policy.stop_attributes:
+                    before.predicates.append(lower)
+
+
+def _complement(doc: Doc, i: int, policy: TagPolicy) -> list[str]:
+    """The adjectives from position `i` on, none where they lead to a noun ("is a red car")."""
+    words: list[str] = []
+    for j in range(i, len(doc)):
+        token = doc[j]
+        lower, tag = token.lower_, token.tag_
+        if lower in policy.stop_attributes:
+            return []
+        if tag in _ADJECTIVE_TAGS or lower in policy.attribute_nouns:
+            words.append(lower)
+        elif tag in _PARTICIPLE_TAGS and _ends_here(doc, j):
+            words.append(lower)
+        elif tag in _ADVERB_TAGS or (words and lower in _JOINING):
+            continue
+        else:
+            return [] if token.pos_ in ("NOUN", "PROPN", "VERB") else words
+    return words
+
+
+def _ends_here(doc: Doc, i: int) -> bool:
+    if i + 1 == len(doc):
+        return True
+    after = doc[i + 1]
+    return after.tag_ in _CLOSING_TAGS or after.lower_ == "while"
+
+
+def _subjects(token: Token, objects: Mapping[int, _Object]) -> Iterator[_Object]:
+    """The objects that a form of "be" has as its subject, conjoined ones included."""
+    verb = token.head if token.dep_ in ("aux", "auxpass", "cop") else token
+    for child in verb.lefts:
+        if child.dep_ in _SUBJECT_DEPS:
+            yield from _conjoined(child, objects)
+            return
+
+
+def _conjoined(token: Token, objects: Mapping[int, _Object]) -> Iterator[_Object]:
+    while token is not None:
+        if token.i in objects:
+            yield objects[token.i]
+        token = next((child for child in token.rights if child.dep_ == "conj"), None)
+
+
+def _add_material(
+    doc: Doc, made: Token, objects: Mapping[int, _Object], policy: TagPolicy
+) -> None:
+    """ "a table made of wood" is a wood table."""
+    i = made.i + 1
+    if i < len(doc) and doc[i].lower_ == "out":
+        i += 1
+    if i + 1 >= len(doc) or doc[i].lower_ not in _OF:
+        return
+    material = next((objects[j] for j in range(i + 1, min(i + 5, len(doc))) if j in objects), None)
+    if material is None or material.noun not in policy.attribute_nouns:
+        return
+    if made.dep_ in ("acl", "relcl"):
+        owners = _conjoined(made.head, objects)
+    else:
+        owners = _subjects(made, objects) if made.n_lefts else iter(())
+    for owner in owners:
+        owner.predicates.append(material.noun)
