@@ -7,8 +7,9 @@ words are mostly right there, and with the part of speech mended the noun phrase
 
 from __future__ import annotations
 
-from collections.abc import Set
 from typing import TYPE_CHECKING
+
+from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 _NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 _VERB_TAGS = frozenset({"VB", "VBP", "VBZ", "VBD", "VBG", "VBN"})
 # What follows the subject of a fragment: a participle, a preposition, a verb, a possessive.
-_FOLLOWING = frozenset({"VBG", "VBN", "IN", "VBZ", "VBP", "VBD", "POS", "CC", "WDT", "WP"})
-# What ends a noun phrase that a preposition or verb opened.
+_FOLLOWING = frozenset(
+    {"VBG", "VBN", "IN", "VBZ", "VBP", "VBD", "POS", "CC", "WDT", "WP", ".", ","}
+)
+# What comes right before a noun phrase of one word.
+_OPENING = frozenset({"", ":", ",", ".", "DT", "PRP$", "CD", "JJ"})
+# What ends a noun phrase that a preposition opened.
 _CLOSING = frozenset({"IN", ".", ",", ":", "CC", "VBZ", "VBG", "VBN"})
 # Words that only a noun phrase has to the left of its noun.
 _NOMINAL_DEPS = frozenset({"det", "amod", "nummod", "poss", "compound"})
@@ -27,35 +32,39 @@ _CHUNK_DEPS = frozenset(
 )
 
 
-def mend_caption(doc: Doc, nouns: Set[str]) -> None:
-    """Makes nouns of words that stand where only a noun can, in place.
+def mend_caption(doc: Doc, policy: TagPolicy) -> None:
+    """Mends parts of speech, and the arcs within known compounds, in place.
 
     Args:
         doc: a parsed caption.
-        nouns: case-folded words that are objects in captions more often than anything else.
+        policy: which words are objects, verbs, or one thing together.
     """
     tags = [token.tag_ for token in doc]
-    for i, tag in enumerate(tags):
+    words = [token.lower_ for token in doc]
+    for i, (tag, word) in enumerate(zip(tags, words, strict=True)):
+        if word in policy.compound_starts:
+            _mend_compound(doc, words, i, policy)
         if tag in _NOUN_TAGS:
-            continue
-        if _is_fragment_noun(doc, tags, i, nouns) or (
+            if i and word in policy.verbs and tags[i - 1] in _NOUN_TAGS:
+                _make_verb(doc, i)
+        elif _is_fragment_noun(tags, words, i, policy) or (
             tag in _VERB_TAGS and _has_noun_modifiers(doc, tags, i)
         ):
             _make_noun(doc[i])
-            tags[i] = doc[i].tag_
+        else:
+            continue
+        tags[i] = doc[i].tag_
 
 
-def _is_fragment_noun(doc: Doc, tags: list[str], i: int, nouns: Set[str]) -> bool:
+def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPolicy) -> bool:
     """Whether a known object stands where a fragment has one, and not as a modifier."""
-    if doc[i].lower_ not in nouns:
+    if words[i] not in policy.nouns:
         return False
     before = tags[i - 1] if i else ""
     after = tags[i + 1] if i + 1 < len(tags) else "."
-    if before in ("", ":", ",", ".", "DT", "PRP$", "CD") or (before == "JJ" and tags[i] != "VBG"):
-        return after in _FOLLOWING or after == "." or after == ","
-    return before == "IN" and after in _CLOSING and tags[i] != "VBG" or (
-        before == "IN" and i + 1 == len(tags)
-    )
+    if before == "IN":
+        return i + 1 == len(tags) or (after in _CLOSING and tags[i] != "VBG")
+    return before in _OPENING and not (before == "JJ" and tags[i] == "VBG") and after in _FOLLOWING
 
 
 def _has_noun_modifiers(doc: Doc, tags: list[str], i: int) -> bool:
@@ -84,7 +93,41 @@ def _singular(word: str) -> str:
 
 
 def _likely_dep(token: Token) -> str:
-    head = token.head
-    if head.pos_ == "ADP":
+    if token.head.pos_ == "ADP":
         return "pobj"
-    return "nsubj" if token.i < head.i else "dobj"
+    return "nsubj" if token.i < token.head.i else "dobj"
+
+
+def _make_verb(doc: Doc, i: int) -> None:
+    """The verb of "an old kite sits": what was its compound becomes its subject."""
+    verb, noun = doc[i], doc[i - 1]
+    verb.tag_, verb.pos_ = "VBZ", "VERB"
+    if noun.head.i != i:
+        return
+    noun.dep_ = "nsubj"
+    for child in list(verb.lefts):
+        if child.i < i - 1 and child.dep_ in _NOMINAL_DEPS:
+            child.head = noun
+
+
+def _mend_compound(doc: Doc, words: list[str], i: int, policy: TagPolicy) -> None:
+    """Joins the two words of a known compound that the parser took apart ("stop" "sign")."""
+    if i + 1 >= len(doc) or not policy.is_compound(words[i], words[i + 1], doc[i + 1].lemma_):
+        return
+    first, noun = doc[i], doc[i + 1]
+    if noun.tag_ not in _NOUN_TAGS:
+        _make_noun(noun)
+    if first.head.i == noun.i and first.dep_ in ("compound", "amod"):
+        return
+    if noun.head.i == i:
+        above, dep = first.head, first.dep_
+        noun.head = noun if above.i == i else above
+        noun.dep_ = "ROOT" if above.i == i else dep
+    for child in list(first.children):
+        if child.i != noun.i:
+            child.head = noun
+    first.head = noun
+    first.dep_ = "compound"
+    first.tag_, first.pos_ = "NN", "NOUN"
+    if noun.dep_ not in _CHUNK_DEPS:
+        noun.dep_ = _likely_dep(noun)

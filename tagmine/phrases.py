@@ -14,6 +14,7 @@ _MODIFYING = frozenset({"amod", "nummod"})
 _NOUN_POS = frozenset({"NOUN", "PROPN"})
 # Said of a modifier and not of the object: "brightly colored", "snow covered", "about ten".
 _QUALIFYING = frozenset({"advmod", "npadvmod", "quantmod"})
+_SHADES = frozenset({"bright", "dark", "deep", "light", "multi", "pale"})
 # "red color van" and "tan colored pillow" speak of a colour, "light colored" needs both words.
 _COLOURED = frozenset({"color", "colored", "colour", "coloured"})
 # "cheetah print shorts", "cowboy style hat": the two words before the noun are one attribute.
@@ -86,7 +87,12 @@ def read_phrase(
             word = token.lower_
             if word in policy.stop_attributes:
                 continue
+            if word in _COLOURED and i > start and doc[i - 1].dep_ in _QUALIFYING:
+                word = f"{doc[i - 1].lower_} {word}"
             modifiers.append(word)
+        elif dep == "advmod" and token.tag_ == "JJ" and token.lower_ not in _SHADES:
+            # "long brown hair": no adverb, whatever the parser says of it.
+            modifiers.append(token.lower_)
         else:
             continue
         first = min(first, i)

@@ -113,7 +113,7 @@ class DependencyBackend:
 
     def parse(self, doc: Doc) -> SceneGraph:
         """The scene graph of one caption, whose parts of speech are mended in place."""
-        mend_caption(doc, self._policy.nouns)
+        mend_caption(doc, self._policy)
         found = self.parser.parse(_ChunkedDoc(doc))
         bounds = [entity["span_bounds"] for entity in found["entities"]]
         drafts, position = read_objects(doc, bounds, self._policy)

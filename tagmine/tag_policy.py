@@ -45,7 +45,9 @@ class TagPolicy:
         stop_attributes: modifiers that are dropped ("several").
         stop_heads: heads that make no tag ("photo").
         stop_names: names that make no tag ("shutterstock").
+        verbs: words that a tagger may take for nouns, and that are no objects.
         fingerprint: sha256, hexadecimal, over all of them.
+        compound_starts: the first word of each compound.
     """
 
     attribute_nouns: frozenset[str]
@@ -61,11 +63,19 @@ class TagPolicy:
     stop_attributes: frozenset[str]
     stop_heads: frozenset[str]
     stop_names: frozenset[str]
+    verbs: frozenset[str]
     fingerprint: str
+    compound_starts: frozenset[str]
+
+    def is_compound(self, first: str, second: str, lemma: str) -> bool:
+        """Whether two words, the second as said or by its lemma, name one thing."""
+        return (first, second) in self.compounds or (first, lemma.casefold()) in self.compounds
 
 
 LISTS = tuple(
-    field.name for field in dataclasses.fields(TagPolicy) if field.name != "fingerprint"
+    field.name
+    for field in dataclasses.fields(TagPolicy)
+    if field.name not in ("fingerprint", "compound_starts")
 )
 _MAPPINGS = frozenset({"canonical", "canonical_attributes"})
 
@@ -173,7 +183,8 @@ def _policy(lists: Mapping[str, tuple[str, ...]]) -> TagPolicy:
             values[name] = frozenset(entries)
         else:
             values[name] = frozenset(entry.casefold() for entry in entries)
-    return TagPolicy(**values, fingerprint=digest.hexdigest())
+    starts = frozenset(compound[0] for compound in values["compounds"])
+    return TagPolicy(**values, fingerprint=digest.hexdigest(), compound_starts=starts)
 
 
 def _pair(name: str, entry: str) -> tuple[str, str]:
