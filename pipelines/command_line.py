@@ -185,6 +185,25 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
         help="spaCy pipeline with tagger, parser and ner: an installed package or a path "
         "(default: the small English caption pipeline inside tagmine)",
     )
+    group.add_argument(
+        "--tag-policy",
+        metavar="DIR",
+        help="folder of word lists that add to what tagmine takes for tags, such as "
+        "stop_heads.txt; see docs/tags.md",
+    )
+    group.add_argument(
+        "--vocabulary",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="names of your domain, one a line: brand.txt makes entity tags labelled BRAND of "
+        "the brands it lists; repeatable",
+    )
+    group.add_argument(
+        "--relations",
+        action="store_true",
+        help='also keep what relates two objects as tags ("man riding horse")',
+    )
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
@@ -295,7 +314,15 @@ def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Runner
 
 def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOptions:
     runner = _runner(arguments, beam_args)
-    return MineOptions(arguments.out, _inputs(arguments), runner, arguments.spacy_model)
+    return MineOptions(
+        arguments.out,
+        _inputs(arguments),
+        runner,
+        arguments.spacy_model,
+        arguments.tag_policy,
+        tuple(arguments.vocabulary),
+        arguments.relations,
+    )
 
 
 def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOptions:

@@ -23,6 +23,7 @@ from pipelines.shards import (
     refuse_mixing,
 )
 from pipelines.summary import print_stage
+from tagmine.domain_vocabulary import load_vocabulary
 from tagmine.errors import TagmineError
 from tagmine.layout import TAGGER_PIN, locked
 from tagmine.manifest import TaggerPin, write_pin
@@ -30,7 +31,8 @@ from tagmine.mine import mine_fingerprint, mine_part
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
-from tagmine.tagger import load_tagger
+from tagmine.tag_policy import load_policy
+from tagmine.tagger import TaggerInputs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,14 +42,14 @@ class MineJob:
     Attributes:
         root: the datastore's folder.
         fields: where captions are.
-        spacy_model: the pipeline, None for the embedded one.
+        tagger: what the worker loads its tagger from.
         maker: fingerprint that the worker's own tagger must have.
         progress: folder for heartbeats, if the worker shares it with the launcher.
     """
 
     root: str
     fields: SampleFields
-    spacy_model: str | None
+    tagger: TaggerInputs
     maker: str
     progress: str | None
 
@@ -69,7 +71,7 @@ class MineShards(beam.PTransform):
 
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
-        tagger = shared.acquire(lambda: load_tagger(job.spacy_model))
+        tagger = shared.acquire(lambda: job.tagger.load())
         if mine_fingerprint(tagger, job.fields) != job.maker:
             raise TagmineError(
                 "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline has "
@@ -85,13 +87,27 @@ def build(root: beam.Pipeline, sources: Sequence[Source], job: MineJob) -> beam.
     return root | "List shards" >> beam.Create(sources) | "Mine shards" >> MineShards(job)
 
 
+def tagger_inputs(options: MineOptions) -> TaggerInputs:
+    """What the options say of the tagger, with the files they name read.
+
+    Raises:
+        ConfigurationError: for a policy folder or vocabulary file that cannot be used.
+    """
+    return TaggerInputs(
+        spacy_model=options.spacy_model,
+        policy=load_policy(options.tag_policy),
+        vocabulary=load_vocabulary(options.vocabularies),
+        relations=options.relations,
+    )
+
+
 def prepare(options: MineOptions) -> TaggerPin:
     """Load the tagger, so that a wrong one stops the command before any shard is opened.
 
     Raises:
         ConfigurationError: for a pipeline that is not there or cannot be used.
     """
-    tagger = load_tagger(options.spacy_model)
+    tagger = tagger_inputs(options).load()
     card = tagger.card
     fields = options.inputs.fields
     return TaggerPin(
@@ -99,6 +115,9 @@ def prepare(options: MineOptions) -> TaggerPin:
         version=card.version,
         spacy=card.spacy,
         backend=card.backend,
+        policy=card.policy,
+        vocabularies=card.vocabularies,
+        relations=card.relations,
         fingerprint=card.fingerprint,
         image_keys=fields.image_keys,
         caption_key=fields.caption_key,
@@ -126,7 +145,7 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
     write_pin(plan.root / TAGGER_PIN, pin)
     with progress_for(options.runner, console, "mine", plan.sources) as progress:
         fields = options.inputs.fields
-        job = MineJob(str(plan.root), fields, options.spacy_model, pin.maker, progress)
+        job = MineJob(str(plan.root), fields, tagger_inputs(options), pin.maker, progress)
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
         kept = count_kept(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)

@@ -69,6 +69,9 @@ class MineOptions:
     inputs: InputOptions
     runner: RunnerOptions
     spacy_model: str | None = None
+    tag_policy: str | None = None
+    vocabularies: tuple[str, ...] = ()
+    relations: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -92,6 +92,9 @@ class TaggerPin:
     version: str
     spacy: str
     backend: str
+    policy: _Sha256
+    vocabularies: tuple[tuple[str, _Sha256], ...]
+    relations: bool
     fingerprint: _Sha256
     image_keys: tuple[str, ...]
     caption_key: str

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
 _NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
-_VERB_TAGS = frozenset({"VB", "VBP", "VBZ", "VBD", "VBG", "VBN"})
+_FINITE_TAGS = frozenset({"VB", "VBP", "VBZ", "VBD"})
 # What follows the subject of a fragment: a participle, a preposition, a verb, a possessive.
 _FOLLOWING = frozenset(
     {"VBG", "VBN", "IN", "VBZ", "VBP", "VBD", "POS", "CC", "WDT", "WP", ".", ","}
@@ -26,6 +26,10 @@ _OPENING = frozenset({"", ":", ",", ".", "DT", "PRP$", "CD", "JJ"})
 _CLOSING = frozenset({"IN", ".", ",", ":", "CC", "VBZ", "VBG", "VBN"})
 # Words that only a noun phrase has to the left of its noun.
 _NOMINAL_DEPS = frozenset({"det", "amod", "nummod", "poss", "compound"})
+# What a parser makes of a subject before its participle ("couple holding hands").
+_STRAY_DEPS = frozenset({"advmod", "dep", "intj", "meta", "npadvmod"})
+# What a tagger makes of an object's name that it does not know, at the start of a caption.
+_STRAY_TAGS = frozenset({"VB", "VBP", "UH", "FW"})
 # Dependencies under which spaCy looks for a noun phrase.
 _CHUNK_DEPS = frozenset(
     {"ROOT", "nsubj", "nsubjpass", "dobj", "pobj", "dative", "attr", "appos", "oprd", "conj"}
@@ -45,12 +49,17 @@ def mend_caption(doc: Doc, policy: TagPolicy) -> None:
         if word in policy.compound_starts:
             _mend_compound(doc, words, i, policy)
         if tag in _NOUN_TAGS:
-            if i and word in policy.verbs and tags[i - 1] in _NOUN_TAGS:
+            if i and word in policy.verbs and _is_verb(tags, word, i):
                 _make_verb(doc, i)
-        elif _is_fragment_noun(tags, words, i, policy) or (
-            tag in _VERB_TAGS and _has_noun_modifiers(doc, tags, i)
-        ):
+            elif doc[i].dep_ in _STRAY_DEPS and tags[i + 1 : i + 2] == ["VBG"]:
+                doc[i].dep_ = "nsubj"
+        elif _is_fragment_noun(tags, words, i, policy):
             _make_noun(doc[i])
+        elif i and tag in _FINITE_TAGS and (modifiers := _noun_modifiers(doc[i])):
+            if modifiers[-1] == "compound" and _singular(word) not in policy.nouns:
+                _make_verb(doc, i)
+            else:
+                _make_noun(doc[i])
         else:
             continue
         tags[i] = doc[i].tag_
@@ -59,7 +68,12 @@ def mend_caption(doc: Doc, policy: TagPolicy) -> None:
 def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPolicy) -> bool:
     """Whether a known object stands where a fragment has one, and not as a modifier."""
     if words[i] not in policy.nouns:
-        return False
+        return (
+            i == 0
+            and tags[0] in _STRAY_TAGS
+            and tags[1:2] in (["VBG"], ["IN"], ["CC"])
+            and words[0] not in policy.imperatives
+        )
     before = tags[i - 1] if i else ""
     after = tags[i + 1] if i + 1 < len(tags) else "."
     if before == "IN":
@@ -67,24 +81,31 @@ def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPoli
     return before in _OPENING and not (before == "JJ" and tags[i] == "VBG") and after in _FOLLOWING
 
 
-def _has_noun_modifiers(doc: Doc, tags: list[str], i: int) -> bool:
-    """Whether the parser hung an article, adjective or number before a word called a verb."""
-    if i == 0 or tags[i] in ("VBG", "VBN"):
-        return False
-    return any(child.dep_ in _NOMINAL_DEPS for child in doc[i].lefts)
+def _is_verb(tags: list[str], word: str, i: int) -> bool:
+    """Whether a verb's form agrees with the noun before it: "a kite sits", "chickens graze"."""
+    if word.endswith("s"):
+        return tags[i - 1] in ("NN", "NNP")
+    return tags[i - 1] in ("NNS", "NNPS") or word.endswith("ing")
+
+
+def _noun_modifiers(token: Token) -> list[str]:
+    """Dependencies of what the parser hung before a word as before a noun."""
+    return [child.dep_ for child in token.lefts if child.dep_ in _NOMINAL_DEPS]
 
 
 def _make_noun(token: Token) -> None:
     lower = token.lower_
-    plural = len(lower) > 3 and lower.endswith("s") and not lower.endswith(("ss", "us", "is"))
-    token.tag_ = "NNS" if plural else "NN"
+    lemma = _singular(lower)
+    token.tag_ = "NN" if lemma == lower else "NNS"
     token.pos_ = "NOUN"
-    token.lemma_ = _singular(lower) if plural else lower
+    token.lemma_ = lemma
     if token.dep_ not in _CHUNK_DEPS:
         token.dep_ = _likely_dep(token)
 
 
 def _singular(word: str) -> str:
+    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith(("ches", "shes", "sses", "xes", "zes")):
@@ -101,7 +122,8 @@ def _likely_dep(token: Token) -> str:
 def _make_verb(doc: Doc, i: int) -> None:
     """The verb of "an old kite sits": what was its compound becomes its subject."""
     verb, noun = doc[i], doc[i - 1]
-    verb.tag_, verb.pos_ = "VBZ", "VERB"
+    if verb.pos_ != "VERB":
+        verb.tag_, verb.pos_ = "VBZ", "VERB"
     if noun.head.i != i:
         return
     noun.dep_ = "nsubj"

@@ -21,6 +21,7 @@ from tagmine.captions import (
     read_fields,
 )
 from tagmine.errors import DatastoreError
+from tagmine.field_tags import field_tags
 from tagmine.layout import atomic_path, tags_path
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, TagRow, TagTableWriter, read_tags_footer
@@ -142,8 +143,6 @@ def _tag_samples(
 
 
 def _prepare(sample: Sample, fields: SampleFields, ledger: PartLedger) -> _Pending | None:
-    from tagmine.tagger import field_tags
-
     row_id, key = ledger.identify(sample.position, sample.key)
     if sample.problem:
         ledger.reject(row_id, key, *sample.problem)

@@ -84,6 +84,7 @@ def read_objects(
             continue
         if _is_place(doc, start, end, policy):
             continue
+        start = _add_joined(doc, start, end, policy, drafts)
         _add_possessor(doc, start, end, policy, drafts)
         phrase = read_phrase(doc, start, end, policy)
         for j in (*waiting, i):
@@ -101,12 +102,10 @@ def read_objects(
 
 def _measure(root, policy: TagPolicy) -> str:
     """What a noun before "of" does to the noun behind it: "group of" gathers, "of" measures."""
-    word = root.lower_
-    if word in policy.collectives:
-        return f"{word} of"
-    if word in policy.partitives or root.lemma_ in policy.partitives:
-        return "measured"
-    return ""
+    word, lemma = root.lower_, root.lemma_.casefold()
+    if lemma in policy.collectives:
+        return f"{lemma} of"
+    return "measured" if word in policy.partitives or lemma in policy.partitives else ""
 
 
 def _is_place(doc: Doc, start: int, end: int, policy: TagPolicy) -> bool:
@@ -115,6 +114,26 @@ def _is_place(doc: Doc, start: int, end: int, policy: TagPolicy) -> bool:
         return False
     bare = end - start == 1 or (end - start == 2 and doc[start].dep_ == "det")
     return bare and doc[start - 1].tag_ == "IN"
+
+
+def _add_joined(
+    doc: Doc, start: int, end: int, policy: TagPolicy, drafts: list[ObjectDraft]
+) -> int:
+    """Adds the sundial of "the sundial and fish pond"; returns where the rest begins."""
+    for i in range(start + 1, end - 1):
+        before = doc[i - 1]
+        if (
+            doc[i].dep_ == "cc"
+            and before.pos_ == "NOUN"
+            and before.dep_ in ("compound", "nmod", "conj")
+            and before.lower_ not in policy.attribute_nouns
+        ):
+            phrase = read_phrase(doc, start, i, policy)
+            drafts.append(
+                ObjectDraft(start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
+            )
+            return i + 1
+    return start
 
 
 def _add_possessor(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING
 
 from tagmine.tag_policy import TagPolicy
@@ -20,6 +21,9 @@ _COLOURED = frozenset({"color", "colored", "colour", "coloured"})
 # "cheetah print shorts", "cowboy style hat": the two words before the noun are one attribute.
 _LIKENING = frozenset({"patterned", "print", "printed", "shaped", "style", "styled", "themed"})
 _LIKENING_ALL = _LIKENING | _COLOURED
+
+
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,10 +87,14 @@ def read_phrase(
                 compounds.append(token)
             else:
                 modifiers.append(word)
-        elif dep in _MODIFYING or (dep == "conj" and token.head.dep_ in ("amod", "compound")):
+        elif dep in _MODIFYING or (dep == "conj" and _is_adjectival(token, policy)):
             word = token.lower_
-            if word in policy.stop_attributes:
+            if word in policy.stop_attributes or _ORDINAL.fullmatch(word):
                 continue
+            if doc[i - 1].text == "-" and i - 2 >= start and doc[i - 2].head.i == i:
+                # "snow - capped": captions are often tokenized.
+                word = f"{doc[i - 2].lower_}-{word}"
+                first = min(first, i - 2)
             if word in _COLOURED and i > start and doc[i - 1].dep_ in _QUALIFYING:
                 word = f"{doc[i - 1].lower_} {word}"
             modifiers.append(word)
@@ -108,6 +116,15 @@ def read_phrase(
     if not _LIKENING_ALL.isdisjoint(modifiers):
         modifiers = _join_likened(modifiers, policy)
     return NounPhrase(" ".join(text.split()), noun, head, tuple(modifiers))
+
+
+def _is_adjectival(token: Token, policy: TagPolicy) -> bool:
+    """Whether a conjunct within a noun phrase is said of the noun: "red and white umbrella"."""
+    above = token.head.dep_
+    return above == "amod" or (
+        above in ("compound", "nmod")
+        and (token.pos_ == "ADJ" or token.lower_ in policy.attribute_nouns)
+    )
 
 
 def _compound_start(doc: Doc, start: int, end: int, policy: TagPolicy) -> int:

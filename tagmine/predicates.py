@@ -45,9 +45,12 @@ def add_predicates(doc: Doc, objects: Mapping[int, _Object], policy: TagPolicy) 
         elif token.tag_ in _PARTICIPLE_TAGS:
             if lower in _MADE:
                 _add_material(doc, token, objects, policy)
-            elif (before := objects.get(token.i - 1)) and _ends_here(doc, token.i):
-                if lower not in policy.stop_attributes:
-                    before.predicates.append(lower)
+            elif (
+                (before := objects.get(token.i - 1))
+                and lower not in policy.stop_attributes
+                and _ends_here(doc, token.i)
+            ):
+                before.predicates.append(lower)
 
 
 def _complement(doc: Doc, i: int, policy: TagPolicy) -> list[str]:
@@ -58,15 +61,20 @@ def _complement(doc: Doc, i: int, policy: TagPolicy) -> list[str]:
         lower, tag = token.lower_, token.tag_
         if lower in policy.stop_attributes:
             return []
-        if tag in _ADJECTIVE_TAGS or lower in policy.attribute_nouns:
-            words.append(lower)
-        elif tag in _PARTICIPLE_TAGS and _ends_here(doc, j):
+        if _is_said_of(doc, j, policy):
             words.append(lower)
         elif tag in _ADVERB_TAGS or (words and lower in _JOINING):
             continue
         else:
             return [] if token.pos_ in ("NOUN", "PROPN", "VERB") else words
     return words
+
+
+def _is_said_of(doc: Doc, i: int, policy: TagPolicy) -> bool:
+    tag = doc[i].tag_
+    if tag in _ADJECTIVE_TAGS or doc[i].lower_ in policy.attribute_nouns:
+        return True
+    return tag in _PARTICIPLE_TAGS and _ends_here(doc, i)
 
 
 def _ends_here(doc: Doc, i: int) -> bool:
@@ -92,9 +100,7 @@ def _conjoined(token: Token, objects: Mapping[int, _Object]) -> Iterator[_Object
         token = next((child for child in token.rights if child.dep_ == "conj"), None)
 
 
-def _add_material(
-    doc: Doc, made: Token, objects: Mapping[int, _Object], policy: TagPolicy
-) -> None:
+def _add_material(doc: Doc, made: Token, objects: Mapping[int, _Object], policy: TagPolicy) -> None:
     """ "a table made of wood" is a wood table."""
     i = made.i + 1
     if i < len(doc) and doc[i].lower_ == "out":

@@ -49,11 +49,19 @@ class Entity:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Relation:
-    """Subject and object as positions in `SceneGraph.entities`, and a lemma between them."""
+    """What relates two objects.
+
+    Attributes:
+        subject: position of the subject in `SceneGraph.entities`.
+        predicate: lemma of what relates them ("ride").
+        object: position of the object.
+        text: the predicate as said ("riding"), "" where that is not known.
+    """
 
     subject: int
     predicate: str
     object: int
+    text: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -159,7 +167,7 @@ class _ChunkedDoc:
 
 def _relations(found: Sequence[dict[str, Any]], position: dict[int, int]) -> tuple[Relation, ...]:
     return tuple(
-        Relation(position[r["subject"]], r["lemma_relation"], position[r["object"]])
+        Relation(position[r["subject"]], r["lemma_relation"], position[r["object"]], r["relation"])
         for r in found
         if r["subject"] in position and r["object"] in position
     )

@@ -11,6 +11,7 @@ import pytest
 from tagmine import scene_graph
 from tagmine.errors import ConfigurationError
 from tagmine.scene_graph import DependencyBackend, Relation
+from tagmine.tag_policy import load_policy
 from tagmine.tagger import load_tagger
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -23,7 +24,7 @@ def nlp():
 
 @pytest.fixture(scope="module")
 def backend():
-    return DependencyBackend()
+    return DependencyBackend(load_policy())
 
 
 def heads(graph):

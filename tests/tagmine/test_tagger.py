@@ -11,7 +11,8 @@ import pytest
 
 from tagmine import tagger as tagger_module
 from tagmine.errors import ConfigurationError
-from tagmine.tagger import Tagger, embedded_pipeline, field_tags, load_tagger
+from tagmine.field_tags import field_tags
+from tagmine.tagger import Tagger, embedded_pipeline, load_tagger
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 PORT = SHARED / "models" / "en_core_web_sm-2.2.5-as-v3"
