@@ -7,12 +7,13 @@ words are mostly right there, and with the part of speech mended the noun phrase
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+    from spacy.tokens import Token
 
 _NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
 _FINITE_TAGS = frozenset({"VB", "VBP", "VBZ", "VBD"})
@@ -36,33 +37,41 @@ _CHUNK_DEPS = frozenset(
 )
 
 
-def mend_caption(doc: Doc, policy: TagPolicy) -> None:
+def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str], list[str]]:
     """Mends parts of speech, and the arcs within known compounds, in place.
 
     Args:
-        doc: a parsed caption.
+        tokens: a parsed caption.
         policy: which words are objects, verbs, or one thing together.
+
+    Returns:
+        The words, case-folded, and their tags as mended.
     """
-    tags = [token.tag_ for token in doc]
-    words = [token.lower_ for token in doc]
+    tags = [token.tag_ for token in tokens]
+    words = [token.lower_ for token in tokens]
     for i, (tag, word) in enumerate(zip(tags, words, strict=True)):
         if word in policy.compound_starts:
-            _mend_compound(doc, words, i, policy)
+            _mend_compound(tokens, words, i, policy)
         if tag in _NOUN_TAGS:
             if i and word in policy.verbs and _is_verb(tags, word, i):
-                _make_verb(doc, i)
-            elif doc[i].dep_ in _STRAY_DEPS and tags[i + 1 : i + 2] == ["VBG"]:
-                doc[i].dep_ = "nsubj"
+                _make_verb(tokens, i)
+            elif tokens[i].dep_ in _STRAY_DEPS and tags[i + 1 : i + 2] == ["VBG"]:
+                tokens[i].dep_ = "nsubj"
         elif _is_fragment_noun(tags, words, i, policy):
-            _make_noun(doc[i])
-        elif i and tag in _FINITE_TAGS and (modifiers := _noun_modifiers(doc[i])):
-            if modifiers[-1] == "compound" and _singular(word) not in policy.nouns:
-                _make_verb(doc, i)
+            _make_noun(tokens[i])
+        elif i and tag in _FINITE_TAGS and _has_noun_modifiers(tokens[i]):
+            if (
+                tags[i - 1] in _NOUN_TAGS
+                and words[i - 1] not in policy.attribute_nouns
+                and _singular(word) not in policy.nouns
+            ):
+                _make_verb(tokens, i)
             else:
-                _make_noun(doc[i])
+                _make_noun(tokens[i])
         else:
             continue
-        tags[i] = doc[i].tag_
+        tags[i] = tokens[i].tag_
+    return words, tags
 
 
 def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPolicy) -> bool:
@@ -88,9 +97,9 @@ def _is_verb(tags: list[str], word: str, i: int) -> bool:
     return tags[i - 1] in ("NNS", "NNPS") or word.endswith("ing")
 
 
-def _noun_modifiers(token: Token) -> list[str]:
-    """Dependencies of what the parser hung before a word as before a noun."""
-    return [child.dep_ for child in token.lefts if child.dep_ in _NOMINAL_DEPS]
+def _has_noun_modifiers(token: Token) -> bool:
+    """Whether the parser hung an article, adjective or noun before a word as before a noun."""
+    return any(child.dep_ in _NOMINAL_DEPS for child in token.lefts)
 
 
 def _make_noun(token: Token) -> None:
@@ -119,9 +128,9 @@ def _likely_dep(token: Token) -> str:
     return "nsubj" if token.i < token.head.i else "dobj"
 
 
-def _make_verb(doc: Doc, i: int) -> None:
+def _make_verb(tokens: Sequence[Token], i: int) -> None:
     """The verb of "an old kite sits": what was its compound becomes its subject."""
-    verb, noun = doc[i], doc[i - 1]
+    verb, noun = tokens[i], tokens[i - 1]
     if verb.pos_ != "VERB":
         verb.tag_, verb.pos_ = "VBZ", "VERB"
     if noun.head.i != i:
@@ -132,11 +141,11 @@ def _make_verb(doc: Doc, i: int) -> None:
             child.head = noun
 
 
-def _mend_compound(doc: Doc, words: list[str], i: int, policy: TagPolicy) -> None:
+def _mend_compound(tokens: Sequence[Token], words: list[str], i: int, policy: TagPolicy) -> None:
     """Joins the two words of a known compound that the parser took apart ("stop" "sign")."""
-    if i + 1 >= len(doc) or not policy.is_compound(words[i], words[i + 1], doc[i + 1].lemma_):
+    if i + 1 >= len(tokens) or not policy.is_compound(words[i], words[i + 1], tokens[i + 1].lemma_):
         return
-    first, noun = doc[i], doc[i + 1]
+    first, noun = tokens[i], tokens[i + 1]
     if noun.tag_ not in _NOUN_TAGS:
         _make_noun(noun)
     if first.head.i == noun.i and first.dep_ in ("compound", "amod"):

@@ -121,10 +121,11 @@ class DependencyBackend:
 
     def parse(self, doc: Doc) -> SceneGraph:
         """The scene graph of one caption, whose parts of speech are mended in place."""
-        mend_caption(doc, self._policy)
-        found = self.parser.parse(_ChunkedDoc(doc))
+        tokens = list(doc)
+        words, tags = mend_caption(tokens, self._policy)
+        found = self.parser.parse(_ChunkedDoc(doc, tokens))
         bounds = [entity["span_bounds"] for entity in found["entities"]]
-        drafts, position = read_objects(doc, bounds, self._policy)
+        drafts, position = read_objects(tokens, words, tags, bounds, self._policy)
         entities = tuple(Entity(*draft.settled()) for draft in drafts)
         return SceneGraph(entities, _relations(found["relations"], position))
 
@@ -150,19 +151,20 @@ class _Chunk:
 class _ChunkedDoc:
     """A Doc whose noun chunks are found once; SceneGraphParser asks for them twice."""
 
-    __slots__ = ("_doc", "noun_chunks")
+    __slots__ = ("_doc", "_tokens", "noun_chunks")
 
-    def __init__(self, doc: Doc) -> None:
+    def __init__(self, doc: Doc, tokens: list[Token]) -> None:
         self._doc = doc
+        self._tokens = tokens
         spans = doc.vocab.get_noun_chunks(doc)
         # An English noun chunk ends with its root.
-        self.noun_chunks = [_Chunk(start, end, doc[end - 1]) for start, end, _ in spans]
+        self.noun_chunks = [_Chunk(start, end, tokens[end - 1]) for start, end, _ in spans]
 
     def __iter__(self) -> Iterator[Token]:
-        return iter(self._doc)
+        return iter(self._tokens)
 
     def __getitem__(self, key: int | slice) -> Token | Span:
-        return self._doc[key]
+        return self._tokens[key] if isinstance(key, int) else self._doc[key]
 
 
 def _relations(found: Sequence[dict[str, Any]], position: dict[int, int]) -> tuple[Relation, ...]:
@@ -184,7 +186,9 @@ def _dependency_parser_class() -> type:
         ) from error
     try:
         # The registry is filled by making a Parser, and making one loads a spaCy pipeline.
-        importlib.import_module(f"{MODULE}.backends")
+        backends = importlib.import_module(f"{MODULE}.backends")
+        # It deep-copies dictionaries of texts and numbers, at a tenth of the cost of a caption.
+        backends.spacy_parser.deepcopy = dict
         return module.Parser._backend_registry["spacy"]
     except (ImportError, AttributeError, KeyError) as error:
         where = getattr(module, "__file__", None) or "an unknown place"
