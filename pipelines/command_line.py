@@ -19,6 +19,7 @@ from pipelines.options import (
     VerifyOptions,
 )
 from tagmine import __version__
+from tagmine.backends import DEPENDENCY
 from tagmine.samples import IMAGE_KEYS, SampleFields
 
 Options = BuildOptions | MineOptions | EmbedOptions | IndexOptions | VerifyOptions | QueryOptions
@@ -185,6 +186,14 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
         help="spaCy pipeline with tagger, parser and ner: an installed package or a path "
         "(default: the small English caption pipeline inside tagmine)",
     )
+    group.add_argument(
+        "--scene-graph",
+        default=DEPENDENCY,
+        metavar="PARSER",
+        help="what finds objects and attributes: dependency, SceneGraphParser over the spaCy "
+        "parse; factual, FACTUAL's public T5 checkpoint from the hub; or factual:DIR, one in a "
+        "folder; docs/factual.md tells more (default: %(default)s)",
+    )
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
@@ -295,7 +304,8 @@ def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Runner
 
 def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOptions:
     runner = _runner(arguments, beam_args)
-    return MineOptions(arguments.out, _inputs(arguments), runner, arguments.spacy_model)
+    inputs, model = _inputs(arguments), arguments.spacy_model
+    return MineOptions(arguments.out, inputs, runner, model, arguments.scene_graph)
 
 
 def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOptions:

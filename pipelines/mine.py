@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines.options import MineOptions
-from pipelines.progress import count_kept
+from pipelines.progress import count_cut, count_kept, record_cut
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import (
     Plan,
@@ -41,6 +42,7 @@ class MineJob:
         root: the datastore's folder.
         fields: where captions are.
         spacy_model: the pipeline, None for the embedded one.
+        scene_graph: the scene graph parser.
         maker: fingerprint that the worker's own tagger must have.
         progress: folder for heartbeats, if the worker shares it with the launcher.
     """
@@ -48,6 +50,7 @@ class MineJob:
     root: str
     fields: SampleFields
     spacy_model: str | None
+    scene_graph: str
     maker: str
     progress: str | None
 
@@ -69,13 +72,17 @@ class MineShards(beam.PTransform):
 
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
-        tagger = shared.acquire(lambda: load_tagger(job.spacy_model))
+        tagger = shared.acquire(lambda: load_tagger(job.spacy_model, scene_graph=job.scene_graph))
         if mine_fingerprint(tagger, job.fields) != job.maker:
             raise TagmineError(
                 "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline has "
                 "another version there. Install the same ones everywhere and start again."
             )
-        return mine_part(Path(job.root), source, job.fields, tagger, report)
+        before = tagger.cut
+        result = mine_part(Path(job.root), source, job.fields, tagger, report)
+        Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
+        record_cut(job.progress, tagger.cut)
+        return result
 
     return process_part("mine", source, job.progress, make)
 
@@ -91,7 +98,7 @@ def prepare(options: MineOptions) -> TaggerPin:
     Raises:
         ConfigurationError: for a pipeline that is not there or cannot be used.
     """
-    tagger = load_tagger(options.spacy_model)
+    tagger = load_tagger(options.spacy_model, scene_graph=options.scene_graph)
     card = tagger.card
     fields = options.inputs.fields
     return TaggerPin(
@@ -126,7 +133,15 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
     write_pin(plan.root / TAGGER_PIN, pin)
     with progress_for(options.runner, console, "mine", plan.sources) as progress:
         fields = options.inputs.fields
-        job = MineJob(str(plan.root), fields, options.spacy_model, pin.maker, progress)
+        job = MineJob(
+            str(plan.root), fields, options.spacy_model, options.scene_graph, pin.maker, progress
+        )
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-        kept = count_kept(progress)
+        kept, cut = count_kept(progress), count_cut(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)
+    if cut:
+        console.print(
+            f"         {cut:,} captions were cut at a limit of the scene graph parser; some of "
+            "their tags may be missing",
+            soft_wrap=True,
+        )

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagmine import tag_policy
+from tagmine.backends import DEPENDENCY, load_backend
 from tagmine.captions import MAX_CAPTION_CHARACTERS
 from tagmine.errors import ConfigurationError
-from tagmine.scene_graph import DependencyBackend, SceneGraphBackend
+from tagmine.scene_graph import SceneGraphBackend
 from tagmine.tag_rules import Mention, doc_mentions, merge_mentions
 from tagmine.tags import Tag
 
@@ -100,6 +101,11 @@ class Tagger:
         """sha256, hexadecimal, over all that decides what the tagger says."""
         return self.card.fingerprint
 
+    @property
+    def cut(self) -> int:
+        """Captions so far that were beyond the scene graph parser's limits."""
+        return self._backend.cut
+
     def tag(self, captions: Iterable[str]) -> Iterator[list[Tag]]:
         """Tags of each caption, in order, reading ahead by no more than one batch.
 
@@ -147,7 +153,10 @@ class Tagger:
 
 
 def load_tagger(
-    spacy_model: str | os.PathLike[str] | None = None, *, batch_size: int = 256
+    spacy_model: str | os.PathLike[str] | None = None,
+    *,
+    batch_size: int = 256,
+    scene_graph: str = DEPENDENCY,
 ) -> Tagger:
     """Loads a spaCy pipeline as a tagger.
 
@@ -155,15 +164,17 @@ def load_tagger(
         spacy_model: an installed pipeline package, or the path of a pipeline folder; None for
             the small English caption pipeline that ships with tagmine.
         batch_size: captions that are parsed together.
+        scene_graph: "dependency" for SceneGraphParser over the spaCy parse; "factual" for the
+            public FACTUAL checkpoint, "factual:DIR" for one in a folder.
 
     Raises:
         ConfigurationError: where the pipeline cannot be loaded, is not English, or lacks a
-            component that tags need; where the scene graph parser is missing.
+            component that tags need; where the scene graph parser is unknown or missing.
         ValueError: for a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    backend = DependencyBackend()
+    backend = load_backend(scene_graph)
     nlp = _load_pipeline(spacy_model)
     _check_pipeline(nlp)
     return Tagger(nlp, backend, _card(nlp, backend), batch_size)
