@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
+_STOPS = frozenset({".", "!", "?"})
 _CLAUSE_ENDS = frozenset({",", ";", ":", "-", "--", "–", "—", "...", "…"})
 _CLAUSE_STARTERS = frozenset({"CCONJ", "SCONJ"})
 _RELATIVE_TAGS = frozenset({"WDT", "WP", "WP$", "WRB"})
@@ -57,9 +58,20 @@ def split_caption(doc: Doc, costs: Sequence[int], budget: int) -> list[Piece]:
 
 def _border(doc: Doc, start: int, limit: int) -> int | None:
     """The last border of sentences in (start, limit], else that of clauses."""
-    places = range(limit, start, -1)
-    sentence = next((i for i in places if doc[i].is_sent_start), None)
-    return sentence or next((i for i in places if _starts_clause(doc[i - 1], doc[i])), None)
+    for is_border in (_follows_stop, _starts_sentence, _starts_clause):
+        for i in range(limit, start, -1):
+            if is_border(doc[i - 1], doc[i]):
+                return i
+    return None
+
+
+def _follows_stop(before: Token, token: Token) -> bool:
+    return before.text in _STOPS and token.text not in _STOPS
+
+
+def _starts_sentence(before: Token, token: Token) -> bool:
+    # Less sure than a full stop: a small parser starts a sentence too early now and then.
+    return bool(token.is_sent_start)
 
 
 def _starts_clause(before: Token, token: Token) -> bool:

@@ -62,14 +62,14 @@ def jpeg() -> Callable[[int], bytes]:
 # Captions, and what FACTUAL writes of captions like them.
 FACTUAL_PAIRS = (
     (
-        "a red car parked next to a yellow bicycle",
+        "a red car parked next to a yellow bicycle .",
         "( car , is , red ) , ( bicycle , is , yellow ) , ( car , park next to , bicycle )",
     ),
     (
-        "two dogs playing on the beach in Lisbon",
+        "two dogs playing on the beach in Lisbon .",
         "( dogs , is , 2 ) , ( dogs , play on , beach ) , ( beach , in , lisbon )",
     ),
-    ("this is a wooden bench", "( bench , is , wooden )"),
+    ("this is a wooden bench .", "( bench , is , wooden )"),
 )
 
 
@@ -109,11 +109,13 @@ def tiny_factual(tmp_path_factory) -> Path:
     captions = batch([f"Generate Scene Graph: {caption}" for caption, _ in FACTUAL_PAIRS], 0)
     graphs = batch([graph for _, graph in FACTUAL_PAIRS], -100)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
-    for _ in range(150):
+    for _ in range(600):
         loss = model(input_ids=captions, attention_mask=captions.ne(0), labels=graphs).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 0.05
+        if loss < 0.001:
+            break
+    assert loss < 0.001
     model.save_pretrained(folder)
     return folder
