@@ -19,6 +19,7 @@ from pipelines.options import (
     VerifyOptions,
 )
 from tagmine import __version__
+from tagmine.backends import DEPENDENCY
 from tagmine.samples import IMAGE_KEYS, SampleFields
 
 Options = BuildOptions | MineOptions | EmbedOptions | IndexOptions | VerifyOptions | QueryOptions
@@ -204,6 +205,14 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help='also keep what relates two objects as tags ("man riding horse")',
     )
+    group.add_argument(
+        "--scene-graph",
+        default=DEPENDENCY,
+        metavar="PARSER",
+        help="what finds objects and attributes: dependency, SceneGraphParser over the spaCy "
+        "parse; factual, FACTUAL's public T5 checkpoint from the hub; or factual:DIR, one in a "
+        "folder; docs/factual.md tells more (default: %(default)s)",
+    )
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
@@ -322,6 +331,7 @@ def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOpti
         arguments.tag_policy,
         tuple(arguments.vocabulary),
         arguments.relations,
+        arguments.scene_graph,
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines.options import MineOptions
-from pipelines.progress import count_kept
+from pipelines.progress import count_cut, count_kept, record_cut
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import (
     Plan,
@@ -77,7 +78,11 @@ def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
                 "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline has "
                 "another version there. Install the same ones everywhere and start again."
             )
-        return mine_part(Path(job.root), source, job.fields, tagger, report)
+        before = tagger.cut
+        result = mine_part(Path(job.root), source, job.fields, tagger, report)
+        Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
+        record_cut(job.progress, tagger.cut)
+        return result
 
     return process_part("mine", source, job.progress, make)
 
@@ -98,6 +103,7 @@ def tagger_inputs(options: MineOptions) -> TaggerInputs:
         policy=load_policy(options.tag_policy),
         vocabulary=load_vocabulary(options.vocabularies),
         relations=options.relations,
+        scene_graph=options.scene_graph,
     )
 
 
@@ -147,5 +153,11 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
         fields = options.inputs.fields
         job = MineJob(str(plan.root), fields, tagger_inputs(options), pin.maker, progress)
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-        kept = count_kept(progress)
+        kept, cut = count_kept(progress), count_cut(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)
+    if cut:
+        console.print(
+            f"         {cut:,} captions were cut at a limit of the scene graph parser; some of "
+            "their tags may be missing",
+            soft_wrap=True,
+        )

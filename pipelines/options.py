@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from tagmine.backends import DEPENDENCY, check_backend
 from tagmine.errors import ConfigurationError
 from tagmine.samples import SampleFields
 
@@ -63,7 +64,11 @@ class InputOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MineOptions:
-    """`tagmine mine`."""
+    """`tagmine mine`.
+
+    Raises:
+        ConfigurationError: for an unknown scene graph parser.
+    """
 
     out: str
     inputs: InputOptions
@@ -72,6 +77,10 @@ class MineOptions:
     tag_policy: str | None = None
     vocabularies: tuple[str, ...] = ()
     relations: bool = False
+    scene_graph: str = DEPENDENCY
+
+    def __post_init__(self) -> None:
+        check_backend(self.scene_graph)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

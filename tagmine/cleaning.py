@@ -41,7 +41,8 @@ _PATTERNS = (
     (re.compile(r"\b1/\d{1,5} ?(?:s|sec|secs|second|seconds)\b", re.IGNORECASE), " "),
     (re.compile(r"\b\d{1,4}(?:\.\d)? ?mm(?: (?:lens|f))?\b", re.IGNORECASE), " "),
     (re.compile(r"[©®™]"), " "),
-    # A hashtag is a word with a mark before it.
+    # A hashtag is a word with a mark before it, and several are a list.
+    (re.compile(r"(#\w{1,64})\s*(?=#\w)"), r"\1 , "),
     (re.compile(r"#(?=[^\W\d])"), " "),
     (re.compile(r"[|~_*\\{}\[\]^`=<>]+"), " "),
 )

@@ -77,9 +77,11 @@ class SceneGraphBackend(Protocol):
 
     Attributes:
         name: what it is and its version; part of the tagger's fingerprint.
+        cut: captions so far that were beyond its limits, so that something may have been lost.
     """
 
     name: str
+    cut: int
 
     def parse_batch(self, docs: Sequence[Doc]) -> list[SceneGraph]:
         """The scene graph of each caption, in order; a caption may hold several sentences."""
@@ -101,10 +103,13 @@ class DependencyBackend:
 
     Attributes:
         parser: SceneGraphParser's own spaCy parser; its `parse` takes a Doc.
+        cut: 0; a parse has no limit.
 
     Raises:
         ConfigurationError: where `sng_parser` is missing or is another package of that name.
     """
+
+    cut = 0
 
     def __init__(self, policy: TagPolicy) -> None:
         parser_class = _dependency_parser_class()

@@ -90,12 +90,14 @@ def doc_mentions(doc: Doc, graph: SceneGraph, rules: TagRules) -> list[Mention]:
         if span.label_ not in ADJECTIVAL_LABELS
         for i in range(span.start, span.end)
     )
+    unwanted = _unwanted_names(doc, rules) if doc.ents else named
     found = [
         Mention(span.start, span.end, tag) for span in names if (tag := _name_tag(span, rules))
     ]
     tags: list[Tag | None] = []
     for entity in graph.entities:
-        is_named = entity.start < entity.end and entity.end - 1 in named
+        noun = entity.end - 1
+        is_named = entity.start < entity.end and (noun in named or noun in unwanted)
         tag = None if is_named else _object_tag(doc, entity, rules.policy, fixed)
         tags.append(tag)
         if tag is not None:
@@ -119,6 +121,18 @@ def _is_name(span: Span, rules: TagRules) -> bool:
         return False
     wanted = _ADJECTIVAL_NAME_TAGS if label in ADJECTIVAL_LABELS else _NAME_TAGS
     return any(token.tag_ in wanted for token in span)
+
+
+def _unwanted_names(doc: Doc, rules: TagRules) -> frozenset[int]:
+    """Positions of names whose type the policy does not keep: "Monday" is no object either."""
+    return frozenset(
+        i
+        for span in doc.ents
+        if span.label_ not in rules.policy.entity_labels
+        and (rules.names is None or span.label_ not in rules.names.labels)
+        for i in range(span.start, span.end)
+        if doc[i].tag_ in _NAME_TAGS and not doc[i].is_lower
+    )
 
 
 def _is_lower_case_name(span: Span, policy: TagPolicy) -> bool:
@@ -154,10 +168,19 @@ def _object_tag(doc: Doc, entity: Entity, policy: TagPolicy, named: frozenset[in
         return None
     if not attributes:
         return Tag(text=text, lemma=head, kind="object", head=head)
+    if not policy.stop_attributes.isdisjoint(attributes):
+        return _object_tag(doc, _without_stops(entity, policy), policy, named)
     canonical = policy.canonical_attributes
     attributes = tuple(canonical.get(attribute, attribute) for attribute in attributes)
     lemma = " ".join((*attributes, head))
     return Tag(text=text, lemma=lemma, kind="attribute", head=head, attributes=attributes)
+
+
+def _without_stops(entity: Entity, policy: TagPolicy) -> Entity:
+    """The entity less attributes that say nothing, which a neural parser may give."""
+    attributes = tuple(a for a in entity.attributes if a not in policy.stop_attributes)
+    words = [w for w in entity.text.split() if w.casefold() not in policy.stop_attributes]
+    return dataclasses.replace(entity, text=" ".join(words), attributes=attributes)
 
 
 def _without_names(

@@ -13,10 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tagmine.backends import DEPENDENCY, load_backend
 from tagmine.cleaning import clean_caption
 from tagmine.domain_vocabulary import DomainVocabulary, NameFinder
 from tagmine.errors import ConfigurationError
-from tagmine.scene_graph import DependencyBackend, SceneGraphBackend
+from tagmine.scene_graph import SceneGraphBackend
 from tagmine.tag_policy import RULES_VERSION, TagPolicy, load_policy
 from tagmine.tag_rules import Mention, TagRules, doc_mentions, merge_mentions
 from tagmine.tags import Tag
@@ -103,6 +104,11 @@ class Tagger:
         """sha256, hexadecimal, over all that decides what the tagger says."""
         return self.card.fingerprint
 
+    @property
+    def cut(self) -> int:
+        """Captions so far that were beyond the scene graph parser's limits."""
+        return self._backend.cut
+
     def tag(self, captions: Iterable[str]) -> Iterator[list[Tag]]:
         """Tags of each caption, in order, reading ahead by no more than one batch.
 
@@ -159,12 +165,14 @@ class TaggerInputs:
         policy: the word lists to decide by.
         vocabulary: names of a domain to find.
         relations: whether "relation" tags are wanted.
+        scene_graph: the scene graph parser, as `load_tagger` takes it.
     """
 
     spacy_model: str | None = None
     policy: TagPolicy = dataclasses.field(default_factory=load_policy)
     vocabulary: DomainVocabulary = DomainVocabulary()
     relations: bool = False
+    scene_graph: str = DEPENDENCY
 
     def load(self) -> Tagger:
         """The tagger; raises what `load_tagger` raises."""
@@ -173,6 +181,7 @@ class TaggerInputs:
             policy=self.policy,
             vocabulary=self.vocabulary,
             relations=self.relations,
+            scene_graph=self.scene_graph,
         )
 
 
@@ -182,6 +191,7 @@ def load_tagger(
     policy: TagPolicy | None = None,
     vocabulary: DomainVocabulary | None = None,
     relations: bool = False,
+    scene_graph: str = DEPENDENCY,
     batch_size: int = 256,
 ) -> Tagger:
     """Loads a spaCy pipeline as a tagger.
@@ -192,18 +202,20 @@ def load_tagger(
         policy: the word lists to decide by, as `load_policy` gives them; None for the shipped.
         vocabulary: names of a domain to find, as `load_vocabulary` gives them.
         relations: whether "relation" tags are wanted ("man riding horse").
+        scene_graph: "dependency" for SceneGraphParser over the spaCy parse; "factual" for the
+            public FACTUAL checkpoint, "factual:DIR" for one in a folder.
         batch_size: captions that are parsed together.
 
     Raises:
         ConfigurationError: where the pipeline cannot be loaded, is not English, or lacks a
-            component that tags need; where the scene graph parser is missing.
+            component that tags need; where the scene graph parser is unknown or missing.
         ValueError: for a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     policy = policy or load_policy()
     vocabulary = vocabulary or DomainVocabulary()
-    backend = DependencyBackend(policy)
+    backend = load_backend(scene_graph, policy)
     nlp = _load_pipeline(spacy_model)
     _check_pipeline(nlp)
     names = NameFinder(vocabulary, nlp) if vocabulary.terms else None

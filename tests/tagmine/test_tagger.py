@@ -64,7 +64,7 @@ def test_the_caption_of_the_figure(either_tagger):
         ("it is next to a dog", [("dog", "object")]),
         ("a dog beside a brown dog", [("brown dog", "attribute")]),
         ("a dog, a cat and a dog", [("dog", "object"), ("cat", "object")]),
-        ("a photo of a group of people", [("people", "object")]),
+        ("a photo of a group of people", [("group of people", "attribute")]),
         ("two parked cars in Lisbon", [("two parked cars", "attribute"), ("Lisbon", "entity")]),
         ("a French flag", [("French flag", "attribute"), ("French", "entity")]),
     ],
