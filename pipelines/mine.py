@@ -23,6 +23,7 @@ from pipelines.shards import (
     refuse_mixing,
 )
 from pipelines.summary import print_stage
+from tagmine.caption_filters import CaptionFilters, load_judge
 from tagmine.errors import TagmineError
 from tagmine.layout import TAGGER_PIN, locked
 from tagmine.manifest import TaggerPin, write_pin
@@ -43,6 +44,7 @@ class MineJob:
         spacy_model: the pipeline, None for the embedded one.
         maker: fingerprint that the worker's own tagger must have.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        filters: which captions are mined; the blocklist's words and not its path.
     """
 
     root: str
@@ -50,6 +52,7 @@ class MineJob:
     spacy_model: str | None
     maker: str
     progress: str | None
+    filters: CaptionFilters
 
 
 class MineShards(beam.PTransform):
@@ -70,12 +73,13 @@ class MineShards(beam.PTransform):
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
         tagger = shared.acquire(lambda: load_tagger(job.spacy_model))
-        if mine_fingerprint(tagger, job.fields) != job.maker:
+        if mine_fingerprint(tagger, job.fields, job.filters) != job.maker:
             raise TagmineError(
-                "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline has "
-                "another version there. Install the same ones everywhere and start again."
+                "a worker's tagger or filters differ from the launcher's: tagmine, spaCy, the "
+                "pipeline or py3langid has another version there. Install the same ones everywhere "
+                "and start again."
             )
-        return mine_part(Path(job.root), source, job.fields, tagger, report)
+        return mine_part(Path(job.root), source, job.fields, tagger, report, job.filters)
 
     return process_part("mine", source, job.progress, make)
 
@@ -89,8 +93,11 @@ def prepare(options: MineOptions) -> TaggerPin:
     """Load the tagger, so that a wrong one stops the command before any shard is opened.
 
     Raises:
-        ConfigurationError: for a pipeline that is not there or cannot be used.
+        ConfigurationError: for a pipeline that is not there or cannot be used, or a language that
+            cannot be told.
     """
+    filters = options.filters
+    load_judge(filters)
     tagger = load_tagger(options.spacy_model)
     card = tagger.card
     fields = options.inputs.fields
@@ -105,7 +112,11 @@ def prepare(options: MineOptions) -> TaggerPin:
         json_key=fields.json_key,
         caption_json_field=fields.caption_json_field,
         tag_fields=fields.tag_fields,
-        maker=mine_fingerprint(tagger, fields),
+        maker=mine_fingerprint(tagger, fields, filters),
+        min_caption_words=filters.min_words,
+        max_caption_words=filters.max_words,
+        language=filters.language,
+        blocklist_sha256=filters.blocklist_sha256,
     )
 
 
@@ -126,7 +137,9 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
     write_pin(plan.root / TAGGER_PIN, pin)
     with progress_for(options.runner, console, "mine", plan.sources) as progress:
         fields = options.inputs.fields
-        job = MineJob(str(plan.root), fields, options.spacy_model, pin.maker, progress)
+        job = MineJob(
+            str(plan.root), fields, options.spacy_model, pin.maker, progress, options.filters
+        )
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
         kept = count_kept(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)
