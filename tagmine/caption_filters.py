@@ -148,7 +148,7 @@ class CaptionJudge:
 
 @functools.lru_cache(maxsize=4)
 def load_judge(filters: CaptionFilters) -> CaptionJudge:
-    """Load what the filters need: for a language, its identifier (0.5 s, 40 MB), once a process.
+    """Load what the filters need: for a language, its identifier (0.8 s, 100 MB), once.
 
     Raises:
         ConfigurationError: for a language that the identifier does not know.

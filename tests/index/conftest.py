@@ -104,11 +104,15 @@ def write_pin_files(root: Path) -> None:
 
 
 def build_index(
-    root: Path, sources: list[Source], plans: list[ShardPlan], index_key: str
+    root: Path,
+    sources: list[Source],
+    plans: list[ShardPlan],
+    index_key: str,
+    min_clip_score: float | None = None,
 ) -> list[bool]:
     made = [train_index(root, [source.part for source in sources], index_key)]
-    made += [fill_shard(root, plan, index_key) for plan in plans]
-    write_manifest(root, assemble_manifest(root, sources, plans, index_key))
+    made += [fill_shard(root, plan, index_key, min_clip_score) for plan in plans]
+    write_manifest(root, assemble_manifest(root, sources, plans, index_key, min_clip_score))
     return made
 
 
