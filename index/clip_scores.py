@@ -31,7 +31,10 @@ _PROBE = ["A narrow street with 3 colourful façades, under a blue sky; naïve �
 
 
 def text_limits(fields: SampleFields) -> dict[str, int]:
-    """The most bytes of the members that captions are read from, by extension; as when mining."""
+    """The most bytes of the members that captions are read from, by extension; as when mining.
+
+    A sample with a larger one is rejected as "member_too_large" while embedding already.
+    """
     limits = {fields.caption_member: MAX_TEXT_BYTES}
     return limits | ({fields.json_key: MAX_JSON_BYTES} if fields.needs_json else {})
 

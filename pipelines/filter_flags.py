@@ -64,8 +64,8 @@ def add_clip_scores(group: argparse._ArgumentGroup) -> None:
         "--clip-scores",
         action="store_true",
         help="also store each image's CLIP score: the highest cosine of its vector with one of "
-        "its captions' vectors. Costs a pass of the text tower for each caption. "
-        "--min-clip-score needs it",
+        "its captions' vectors. Costs a pass of the text tower for each caption (ViT-B-32 on a "
+        "CPU: 0.7 of an image's). --min-clip-score needs it",
     )
 
 

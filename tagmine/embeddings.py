@@ -35,17 +35,8 @@ def write_embeddings(
     Raises:
         ValueError: for arrays of other types or lengths, or ids that do not ascend.
     """
-    if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.ndim != 2:
-        raise ValueError(
-            f"expected int64 ids and float16 vectors, got {ids.dtype}, {vectors.dtype}"
-        )
-    if not len(ids) == len(keys) == len(vectors) or np.any(np.diff(ids) <= 0):
-        raise ValueError("ids, keys and vectors must have one length, and ids must ascend")
+    _check_columns(ids, keys, vectors, clip_scores)
     scored = clip_scores is not None
-    if scored and (clip_scores.dtype, clip_scores.shape) != (np.float32, ids.shape):
-        raise ValueError(
-            f"expected float32 scores [{len(ids)}], got {clip_scores.dtype} {clip_scores.shape}"
-        )
     dim = vectors.shape[1]
     hashed = _hash_rows(ids, np.ascontiguousarray(vectors), clip_scores)
     footer = dataclasses.replace(footer, rows_sha256=hashed)
@@ -65,6 +56,23 @@ def write_embeddings(
         pa.ipc.new_file(sink, schema) as writer,
     ):
         writer.write_batch(batch)
+
+
+def _check_columns(
+    ids: np.ndarray, keys: Sequence[str], vectors: np.ndarray, clip_scores: np.ndarray | None
+) -> None:
+    if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.ndim != 2:
+        raise ValueError(
+            f"expected int64 ids and float16 vectors, got {ids.dtype}, {vectors.dtype}"
+        )
+    if not len(ids) == len(keys) == len(vectors) or np.any(np.diff(ids) <= 0):
+        raise ValueError("ids, keys and vectors must have one length, and ids must ascend")
+    if clip_scores is None:
+        return
+    if (clip_scores.dtype, clip_scores.shape) != (np.float32, ids.shape):
+        raise ValueError(
+            f"expected float32 scores [{len(ids)}], got {clip_scores.dtype} {clip_scores.shape}"
+        )
 
 
 def _hash_rows(ids: np.ndarray, vectors: np.ndarray, clip_scores: np.ndarray | None) -> str:

@@ -13,6 +13,7 @@ from demo.world import SPLITS, sample_scene
 from index.verify import verify_datastore
 from pipelines.command_line import parse
 from pipelines.main import main
+from tagmine.captions import MAX_TEXT_BYTES
 from tagmine.embeddings import open_embeddings
 from tagmine.manifest import read_manifest
 
@@ -129,6 +130,7 @@ def test_a_limit_that_nothing_reaches_is_no_datastore(world, tmp_path, capfd):
 def test_captions_that_cannot_be_read_have_no_score(tmp_path, write_tar, jpeg, tiny_clip):
     members = [("0.jpg", jpeg(0)), ("0.txt", b"a red car"), ("1.jpg", jpeg(1))]
     members += [("2.jpg", jpeg(2)), ("2.txt", b"\xff\xfe"), ("3.jpg", jpeg(3)), ("3.txt", b" ")]
+    members += [("4.jpg", jpeg(4)), ("4.txt", b"x" * (MAX_TEXT_BYTES + 1))]
     shard = str(write_tar(tmp_path / "in" / "0.tar", members))
     root = tmp_path / "store"
     command = ["build", shard, "--out", str(root), "--clip-model", tiny_clip]
@@ -136,6 +138,7 @@ def test_captions_that_cannot_be_read_have_no_score(tmp_path, write_tar, jpeg, t
     scores = open_embeddings(root / "embeddings/part-00000.arrow").clip_scores()
     assert np.isnan(scores).tolist() == [False, True, True, True]
     totals = json.loads((root / "manifest.json").read_text())["totals"]
+    assert totals["embed"] == {"read": 5, "written": 4, "rejected": {"member_too_large": 1}}
     assert totals["index"] == {"read": 4, "written": 1, "rejected": {"no_tags_row": 3}}
 
 
