@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 
+from pipelines.filter_flags import (
+    add_caption_filters,
+    add_clip_scores,
+    add_min_clip_score,
+    read_caption_filters,
+)
 from pipelines.options import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_CLIP_MODEL,
@@ -213,6 +220,7 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
         "parse; factual, FACTUAL's public T5 checkpoint from the hub; or factual:DIR, one in a "
         "folder; docs/factual.md tells more (default: %(default)s)",
     )
+    add_caption_filters(parser)
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
@@ -238,6 +246,7 @@ def _add_embed(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that decode and resize images (default: %(default)s)",
     )
+    add_clip_scores(group)
 
 
 def _add_index(parser: argparse.ArgumentParser) -> None:
@@ -254,6 +263,7 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="memory that the index may take when it is searched (default: %(default)s)",
     )
+    add_min_clip_score(group)
 
 
 def _add_runner(parser: argparse.ArgumentParser) -> None:
@@ -332,6 +342,7 @@ def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOpti
         tuple(arguments.vocabulary),
         arguments.relations,
         arguments.scene_graph,
+        read_caption_filters(arguments),
     )
 
 
@@ -343,19 +354,23 @@ def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOp
         arguments.clip_model,
         arguments.batch_size,
         arguments.num_prepro_workers,
+        arguments.clip_scores,
     )
 
 
 def _index(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> IndexOptions:
     runner = _runner(arguments, beam_args)
     memory = arguments.max_index_memory_usage
-    return IndexOptions(arguments.out, runner, arguments.index_key, memory)
+    return IndexOptions(
+        arguments.out, runner, arguments.index_key, memory, arguments.min_clip_score
+    )
 
 
 def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOptions:
-    return BuildOptions(
-        _mine(arguments, beam_args), _embed(arguments, beam_args), _index(arguments, beam_args)
-    )
+    embed, index = _embed(arguments, beam_args), _index(arguments, beam_args)
+    if index.min_clip_score is not None:
+        embed = dataclasses.replace(embed, clip_scores=True)
+    return BuildOptions(_mine(arguments, beam_args), embed, index)
 
 
 def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> VerifyOptions:

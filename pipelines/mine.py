@@ -24,6 +24,7 @@ from pipelines.shards import (
     refuse_mixing,
 )
 from pipelines.summary import print_stage
+from tagmine.caption_filters import CaptionFilters, load_judge
 from tagmine.domain_vocabulary import load_vocabulary
 from tagmine.errors import TagmineError
 from tagmine.layout import TAGGER_PIN, locked
@@ -46,6 +47,7 @@ class MineJob:
         tagger: what the worker loads its tagger from.
         maker: fingerprint that the worker's own tagger must have.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        filters: which captions are mined; the blocklist's words and not its path.
     """
 
     root: str
@@ -53,6 +55,7 @@ class MineJob:
     tagger: TaggerInputs
     maker: str
     progress: str | None
+    filters: CaptionFilters
 
 
 class MineShards(beam.PTransform):
@@ -73,13 +76,14 @@ class MineShards(beam.PTransform):
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
         tagger = shared.acquire(lambda: job.tagger.load())
-        if mine_fingerprint(tagger, job.fields) != job.maker:
+        if mine_fingerprint(tagger, job.fields, job.filters) != job.maker:
             raise TagmineError(
-                "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline has "
-                "another version there. Install the same ones everywhere and start again."
+                "a worker's tagger or filters differ from the launcher's: tagmine, spaCy, the "
+                "pipeline or py3langid has another version there. Install the same ones everywhere "
+                "and start again."
             )
         before = tagger.cut
-        result = mine_part(Path(job.root), source, job.fields, tagger, report)
+        result = mine_part(Path(job.root), source, job.fields, tagger, report, job.filters)
         Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
         record_cut(job.progress, tagger.cut)
         return result
@@ -111,8 +115,11 @@ def prepare(options: MineOptions) -> TaggerPin:
     """Load the tagger, so that a wrong one stops the command before any shard is opened.
 
     Raises:
-        ConfigurationError: for a pipeline that is not there or cannot be used.
+        ConfigurationError: for a pipeline that is not there or cannot be used, or a language that
+            cannot be told.
     """
+    filters = options.filters
+    load_judge(filters)
     tagger = tagger_inputs(options).load()
     card = tagger.card
     fields = options.inputs.fields
@@ -130,7 +137,11 @@ def prepare(options: MineOptions) -> TaggerPin:
         json_key=fields.json_key,
         caption_json_field=fields.caption_json_field,
         tag_fields=fields.tag_fields,
-        maker=mine_fingerprint(tagger, fields),
+        maker=mine_fingerprint(tagger, fields, filters),
+        min_caption_words=filters.min_words,
+        max_caption_words=filters.max_words,
+        language=filters.language,
+        blocklist_sha256=filters.blocklist_sha256,
     )
 
 
@@ -151,7 +162,8 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
     write_pin(plan.root / TAGGER_PIN, pin)
     with progress_for(options.runner, console, "mine", plan.sources) as progress:
         fields = options.inputs.fields
-        job = MineJob(str(plan.root), fields, tagger_inputs(options), pin.maker, progress)
+        inputs = tagger_inputs(options)
+        job = MineJob(str(plan.root), fields, inputs, pin.maker, progress, options.filters)
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
         kept, cut = count_kept(progress), count_cut(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tagmine.caption_filters import (
+    NO_FILTERS,
+    CaptionFilters,
+    CaptionJudge,
+    keep_captions,
+    load_judge,
+)
 from tagmine.captions import (
     MAX_CAPTION_CHARACTERS,
     MAX_CAPTIONS,
@@ -51,10 +58,13 @@ class _Pending:
     field_tags: tuple[Tag, ...]
 
 
-def mine_fingerprint(tagger: Tagger, fields: SampleFields) -> str:
+def mine_fingerprint(
+    tagger: Tagger, fields: SampleFields, filters: CaptionFilters = NO_FILTERS
+) -> str:
     """Fingerprint of all that decides a tags part, its shard aside."""
     limits = (MAX_CAPTION_CHARACTERS, MAX_CAPTIONS, MAX_TEXT_BYTES, MAX_JSON_BYTES)
-    return fingerprint(STAGE, tagger.fingerprint, dataclasses.asdict(fields), limits)
+    made_with = (tagger.fingerprint, dataclasses.asdict(fields), limits)
+    return fingerprint(STAGE, *made_with, *([filters.fingerprint] if filters.active else []))
 
 
 def mine_part(
@@ -63,6 +73,7 @@ def mine_part(
     fields: SampleFields,
     tagger: Tagger,
     report: ReportProgress = ignore_progress,
+    filters: CaptionFilters = NO_FILTERS,
 ) -> PartResult:
     """Make the tags part of a shard, unless a current one is there already.
 
@@ -72,6 +83,7 @@ def mine_part(
         fields: where captions and structured fields are.
         tagger: what mines the captions.
         report: told of the progress.
+        filters: which captions are mined.
 
     Returns:
         The part's footer, and whether it was made now.
@@ -80,10 +92,11 @@ def mine_part(
         SourceError: when the shard cannot be read.
     """
     target = root / tags_path(source.part)
-    maker = mine_fingerprint(tagger, fields)
+    maker = mine_fingerprint(tagger, fields, filters)
     finished = _finished_footer(target)
     if finished and is_current(finished, root, source, maker, report):
         return PartResult(source.part, False, finished)
+    judge = load_judge(filters) if filters.active else None
     ledger = PartLedger(root, source, STAGE, fields, maker)
     limits = {fields.caption_member: MAX_TEXT_BYTES}
     if fields.needs_json:
@@ -91,7 +104,7 @@ def mine_part(
     with open_source(source) as stream, atomic_path(target) as temporary:
         writer = TagTableWriter(temporary)
         samples = _report_each(read_samples(stream, fields, limits), stream, report)
-        for row in _tag_samples(samples, source, fields, tagger, ledger):
+        for row in _tag_samples(samples, source, fields, judge, tagger, ledger):
             writer.add(row)
         footer = ledger.close(stream, writer.added)
         writer.finish(footer)
@@ -119,6 +132,7 @@ def _tag_samples(
     samples: Iterator[Sample],
     source: Source,
     fields: SampleFields,
+    judge: CaptionJudge | None,
     tagger: Tagger,
     ledger: PartLedger,
 ) -> Iterator[TagRow]:
@@ -127,7 +141,7 @@ def _tag_samples(
 
     def captions() -> Iterator[str]:
         for sample in samples:
-            image = _prepare(sample, fields, ledger)
+            image = _prepare(sample, fields, judge, ledger)
             if image is not None:
                 pending.append(image)
                 yield from image.captions
@@ -142,7 +156,9 @@ def _tag_samples(
             tagged = []
 
 
-def _prepare(sample: Sample, fields: SampleFields, ledger: PartLedger) -> _Pending | None:
+def _prepare(
+    sample: Sample, fields: SampleFields, judge: CaptionJudge | None, ledger: PartLedger
+) -> _Pending | None:
     row_id, key = ledger.identify(sample.position, sample.key)
     if sample.problem:
         ledger.reject(row_id, key, *sample.problem)
@@ -157,4 +173,10 @@ def _prepare(sample: Sample, fields: SampleFields, ledger: PartLedger) -> _Pendi
     except ValueError as error:
         ledger.reject(row_id, key, "bad_json", str(error))
         return None
+    if judge is not None:
+        captions, faults = keep_captions(judge, captions)
+        if not captions:
+            ledger.reject(row_id, key, *faults[0])
+            return None
+        ledger.drop_captions(reason for reason, _ in faults)
     return _Pending(row_id, key, captions, values)
