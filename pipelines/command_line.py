@@ -196,8 +196,8 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tag-policy",
         metavar="DIR",
-        help="folder of word lists that add to what tagmine takes for tags, such as "
-        "stop_heads.txt; see docs/tags.md",
+        help="folder of word lists that add to those that tagmine decides by, such as "
+        "stop_heads.txt; or cc3m, whose captions say actor and person for names; see docs/tags.md",
     )
     group.add_argument(
         "--vocabulary",

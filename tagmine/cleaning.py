@@ -15,7 +15,7 @@ MAX_WORDS = 1_000
 
 _CONTROL_CHARACTERS = dict.fromkeys([*range(32), *range(127, 160)], " ")
 # What any of the patterns below needs to match at all; most captions have none of it.
-_SUSPICIOUS = re.compile(r"[<>&#@|~_*©®™\\{}\[\]^`=]|://|www\.|\.\w|\d|[^\x00-\x7f]")
+_SUSPICIOUS = re.compile(r"[<>&#@|~_*©®™\\{}\[\]^`=]|://|www\.|\.\w|\d| '| n't|[^\x00-\x7f]")
 
 # Each is bounded, so that no text takes more than linear time.
 _PATTERNS = (
@@ -42,8 +42,10 @@ _PATTERNS = (
     (re.compile(r"\b\d{1,4}(?:\.\d)? ?mm(?: (?:lens|f))?\b", re.IGNORECASE), " "),
     (re.compile(r"[©®™]"), " "),
     # A hashtag is a word with a mark before it, and several are a list.
-    (re.compile(r"(#\w{1,64})\s*(?=#\w)"), r"\1 , "),
-    (re.compile(r"#(?=[^\W\d])"), " "),
+    (re.compile(r"(#\s?\w{1,64})\s*(?=#\s?\w)"), r"\1 , "),
+    (re.compile(r"#"), " "),
+    # Tokenized captions, which spaCy would take for other words: "you 've", "the dog 's".
+    (re.compile(r"(?<=\w) ('(?:s|ve|re|ll|d|m)|n't)\b", re.IGNORECASE), r"\1"),
     (re.compile(r"[|~_*\\{}\[\]^`=<>]+"), " "),
 )
 _ALL_CAPITALS_WORDS = 3

@@ -57,6 +57,8 @@ def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str],
                 _make_verb(tokens, i)
             elif tokens[i].dep_ in _STRAY_DEPS and tags[i + 1 : i + 2] == ["VBG"]:
                 tokens[i].dep_ = "nsubj"
+        elif tag == "VBG" and i and tags[i - 1] in _NOUN_TAGS and _is_taken_for_noun(tokens, i):
+            _make_participle(tokens, i)
         elif _is_fragment_noun(tags, words, i, policy):
             _make_noun(tokens[i])
         elif i and tag in _FINITE_TAGS and _has_noun_modifiers(tokens[i]):
@@ -138,6 +140,26 @@ def _make_verb(tokens: Sequence[Token], i: int) -> None:
     noun.dep_ = "nsubj"
     for child in list(verb.lefts):
         if child.i < i - 1 and child.dep_ in _NOMINAL_DEPS:
+            child.head = noun
+
+
+def _is_taken_for_noun(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the parser made a participle the noun of the phrase before it."""
+    before = tokens[i - 1]
+    return (
+        before.head.i == i
+        and before.dep_ in ("compound", "nmod", "amod")
+        and tokens[i].dep_ in ("pobj", "dobj", "attr", "conj", "appos")
+    )
+
+
+def _make_participle(tokens: Sequence[Token], i: int) -> None:
+    """The standing of "of a fisherman standing": the fisherman takes its place in the sentence."""
+    participle, noun = tokens[i], tokens[i - 1]
+    noun.dep_, noun.head = participle.dep_, participle.head
+    participle.dep_, participle.head = "acl", noun
+    for child in list(participle.lefts):
+        if child.dep_ in _NOMINAL_DEPS:
             child.head = noun
 
 

@@ -77,6 +77,7 @@ class TagPolicy:
         """Whether a head makes no tag: stopped itself, a word for the picture, or a number."""
         return (
             head in self.stop_heads
+            or head in self.photo_words
             or head.rpartition(" ")[2] in self.photo_words
             or head[:1].isdigit()
             or bool(self.keep_heads and head not in self.keep_heads)
@@ -105,8 +106,9 @@ def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
     """The shipped lists, with those of a folder added to them.
 
     Args:
-        folder: a folder with any of the shipped files' names. A line "!entry" takes out an
-            entry that the shipped file has.
+        folder: a folder with any of the shipped files' names, or "cc3m" for the one that ships
+            for CC3M, whose captions say "actor" and "person" for names. A line "!entry" takes
+            out an entry that the shipped file has.
 
     Raises:
         ConfigurationError: for a folder or file that cannot be read, a file of another name, an
@@ -114,9 +116,14 @@ def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
     """
     lists = {name: _read(shipped_policy() / f"{name}.txt") for name in LISTS}
     if folder is not None:
-        for path in _overlay_files(Path(folder)):
+        for path in _overlay_files(_find_overlay(Path(folder))):
             lists[path.stem] = _overlay(lists[path.stem], _read(path), path)
     return _policy(lists)
+
+
+def _find_overlay(folder: Path) -> Path:
+    shipped = Path(str(resources.files("tagmine").joinpath("policies", folder.name)))
+    return shipped if folder.name == str(folder) and shipped.is_dir() else folder
 
 
 def _overlay_files(folder: Path) -> list[Path]:

@@ -223,6 +223,13 @@ def test_keep_heads_keep_nothing_else(tmp_path):
     assert [tag.lemma for tag in tags] == ["brown dog", "ball", "Rome"]
 
 
+def test_the_lists_for_cc3m(tagger):
+    caption = "actor attends the premiere with a person and a red umbrella"
+    own = load_tagger(policy=load_policy("cc3m"))
+    assert lemmas(tagger, caption) == ["actor", "premiere", "person", "red umbrella"]
+    assert lemmas(own, caption) == ["premiere", "red umbrella"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
