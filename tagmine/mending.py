@@ -172,6 +172,9 @@ def _mend_compound(tokens: Sequence[Token], words: list[str], i: int, policy: Ta
         _make_noun(noun)
     if first.head.i == noun.i and first.dep_ in ("compound", "amod"):
         return
+    if noun.head.i != i and first.is_ancestor(noun):
+        # What stands between them in the tree would then hang on itself.
+        return
     if noun.head.i == i:
         above, dep = first.head, first.dep_
         noun.head = noun if above.i == i else above

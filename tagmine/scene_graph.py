@@ -128,11 +128,15 @@ class DependencyBackend:
         """The scene graph of one caption, whose parts of speech are mended in place."""
         tokens = list(doc)
         words, tags = mend_caption(tokens, self._policy)
-        found = self.parser.parse(_ChunkedDoc(doc, tokens))
+        found = self.parse_chunks(doc, tokens)
         bounds = [entity["span_bounds"] for entity in found["entities"]]
         drafts, position = read_objects(tokens, words, tags, bounds, self._policy)
         entities = tuple(Entity(*draft.settled()) for draft in drafts)
         return SceneGraph(entities, _relations(found["relations"], position))
+
+    def parse_chunks(self, doc: Doc, tokens: list[Token]) -> dict[str, list[dict[str, Any]]]:
+        """SceneGraphParser's own result for a caption whose noun chunks are found once."""
+        return self.parser.parse(_ChunkedDoc(doc, tokens))
 
 
 def _same_doc(doc: Doc) -> Doc:
