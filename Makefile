@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test bench lint clean
+.PHONY: setup demo test bench tags-page lint clean
 
 setup: .venv/ready
 
@@ -28,6 +28,11 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Scores, examples and timings of docs/tags.md, from the real data in DATA.
+DATA ?= ../shared/data
+tags-page: setup
+	$(BIN)/python -m benchmarks.tags_page --data $(DATA)
 
 clean:
 	rm -rf demo-out build dist *.egg-info

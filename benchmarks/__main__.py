@@ -27,7 +27,8 @@ def plan(shared: Path) -> list[list[str]]:
         mining += ["--captions", str(captions)]
     if photos.exists():
         embedding += ["--shards", f"{photos}/*.tar"]
-    commands += [mining, embedding, ["benchmarks.build_memory"]]
+    cost = ["benchmarks.mining_cost", *mining[1:]]
+    commands += [mining, cost, embedding, ["benchmarks.build_memory"]]
     if gold.exists():
         commands.append(
             ["benchmarks.gold_score", "--gold", str(gold), "--spacy-model", str(teacher)]

@@ -16,7 +16,7 @@ import csv
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,38 @@ def score(docs: list[Doc], gold: list[Facts], read: Callable[[Doc], Facts]) -> t
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """Scores of one pipeline, read by one reader."""
+
+    pipeline: str
+    reader: str
+    objects: Score
+    attributes: Score
+
+
+def score_pipelines(gold_file: Path, models: Sequence[str | Path | None]) -> Iterator[Row]:
+    """Rows of the table: each pipeline with SceneGraphParser as it comes, then with tagmine.
+
+    Args:
+        gold_file: factual_test.csv.
+        models: spaCy pipelines by name or folder; None for the embedded one.
+    """
+    captions, gold = zip(*read_gold(gold_file), strict=True)
+    backend = DependencyBackend(load_policy())
+    for model in models:
+        nlp = load_tagger(model).nlp
+        name = Path(model or embedded_pipeline()).name
+        readers = {
+            "SceneGraphParser": lambda doc: raw_facts(backend.parser, doc),
+            "tagmine": lambda doc: graph_facts(backend.parse(doc)),
+        }
+        for reader, read in readers.items():
+            # Parsed anew for each reader: tagmine mends the Doc it reads.
+            docs = list(nlp.pipe(captions))
+            yield Row(name, reader, *score(docs, gold, read))
+
+
 def main(argv: list[str]) -> None:
     """Prints a table, one row for each pipeline and reader."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gold_score")
@@ -140,22 +172,12 @@ def main(argv: list[str]) -> None:
         "--spacy-model", action="append", default=[], help="a further pipeline to score; repeatable"
     )
     options = parser.parse_args(argv)
-    captions, gold = zip(*read_gold(options.gold), strict=True)
-    print(f"{len(captions)} captions          objects  P     R     F1   attributes  P     R     F1")
-    backend = DependencyBackend(load_policy())
-    for model in [None, *options.spacy_model]:
-        nlp = load_tagger(model).nlp
-        docs = list(nlp.pipe(captions))
-        name = Path(model or embedded_pipeline()).name
-        readers = {
-            "SceneGraphParser": lambda doc: raw_facts(backend.parser, doc),
-            "tagmine": lambda doc: graph_facts(backend.parse(doc)),
-        }
-        for reader, read in readers.items():
-            cells = [
-                f"{s.precision:.3f} {s.recall:.3f} {s.f1:.3f}" for s in score(docs, gold, read)
-            ]
-            print(f"{name:28.28} {reader:16}  {cells[0]}       {cells[1]}")
+    print(f"{'':46}objects  P     R     F1   attributes  P     R     F1")
+    for row in score_pipelines(options.gold, [None, *options.spacy_model]):
+        cells = [
+            f"{s.precision:.3f} {s.recall:.3f} {s.f1:.3f}" for s in (row.objects, row.attributes)
+        ]
+        print(f"{row.pipeline:28.28} {row.reader:16}  {cells[0]}       {cells[1]}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tagmine.tagger import Tagger, embedded_pipeline, load_tagger
@@ -86,6 +86,27 @@ def obvious_loop(model: str, captions: Sequence[str]) -> Callable[[], None]:
     return loop
 
 
+def compare(model: str | None, captions: Sequence[str], repeats: int = 5) -> Iterator[str]:
+    """Lines that say how fast mining is beside the bare parse and the obvious loop."""
+    few = captions[: max(1, len(captions) // 10)]
+    tagger = load_tagger(model, batch_size=BATCH_SIZE)
+    loop = obvious_loop(str(model or embedded_pipeline()), few)
+    mine(tagger, captions)  # Both sides then find every word in the tokenizer's cache.
+    loop()
+    rows: list[tuple[float, float, float]] = []
+    for _ in range(repeats):
+        bare = len(captions) / seconds(lambda: bare_pipe(tagger, captions))
+        mined = len(captions) / seconds(lambda: mine(tagger, captions))
+        looped = len(few) / seconds(loop)
+        rows.append((bare, mined, looped))
+        yield f"captions/s  nlp.pipe {bare:7.0f}   tag {mined:7.0f}   loop {looped:7.0f}"
+    bare, mined, looped = (max(column) for column in zip(*rows, strict=True))
+    paired = statistics.median(m / b for b, m, _ in rows)
+    yield f"tag / nlp.pipe  median {paired:.3f}, best runs {mined / bare:.3f}  (at least 0.90)"
+    paired = statistics.median(m / x for _, m, x in rows)
+    yield f"tag / loop      median {paired:.2f}, best runs {mined / looped:.2f}  (at least 5)"
+
+
 def main(argv: list[str]) -> None:
     """Prints captions a second and the two ratios."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mining_speed")
@@ -95,23 +116,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args(argv)
     captions = read_captions(options.captions, options.n)
-    few = captions[: max(1, len(captions) // 10)]
-    tagger = load_tagger(options.spacy_model, batch_size=BATCH_SIZE)
-    loop = obvious_loop(str(options.spacy_model or embedded_pipeline()), few)
-    mine(tagger, captions)  # Both sides then find every word in the tokenizer's cache.
-    loop()
-    rows: list[tuple[float, float, float]] = []
-    for _ in range(options.repeats):
-        bare = len(captions) / seconds(lambda: bare_pipe(tagger, captions))
-        mined = len(captions) / seconds(lambda: mine(tagger, captions))
-        looped = len(few) / seconds(loop)
-        rows.append((bare, mined, looped))
-        print(f"captions/s  nlp.pipe {bare:7.0f}   tag {mined:7.0f}   loop {looped:7.0f}")
-    bare, mined, looped = (max(column) for column in zip(*rows, strict=True))
-    paired = statistics.median(m / b for b, m, _ in rows)
-    print(f"tag / nlp.pipe  median {paired:.3f}, best runs {mined / bare:.3f}  (at least 0.90)")
-    paired = statistics.median(m / x for _, m, x in rows)
-    print(f"tag / loop      median {paired:.2f}, best runs {mined / looped:.2f}  (at least 5)")
+    for line in compare(options.spacy_model, captions, options.repeats):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

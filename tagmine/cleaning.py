@@ -41,8 +41,8 @@ _PATTERNS = (
     (re.compile(r"\b1/\d{1,5} ?(?:s|sec|secs|second|seconds)\b", re.IGNORECASE), " "),
     (re.compile(r"\b\d{1,4}(?:\.\d)? ?mm(?: (?:lens|f))?\b", re.IGNORECASE), " "),
     (re.compile(r"[©®™]"), " "),
-    # A hashtag is a word with a mark before it, and several are a list.
-    (re.compile(r"(#\s?\w{1,64})\s*(?=#\s?\w)"), r"\1 , "),
+    # A hashtag is a word with a mark before it; those at the end are a list.
+    (re.compile(r"\s*#\s?(?=\w{1,64}(?:\s*#\s?\w{1,64}){0,50}\s*$)"), " , "),
     (re.compile(r"#"), " "),
     # Tokenized captions, which spaCy would take for other words: "you 've", "the dog 's".
     (re.compile(r"(?<=\w) ('(?:s|ve|re|ll|d|m)|n't)\b", re.IGNORECASE), r"\1"),

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from spacy.tokens import Token
 
 
+# A tagger calls the participle of "a snow covered roof" one of these.
+_PARTICIPLES = frozenset({"VBN", "VBD", "JJ", "NN"})
+
+
 @dataclasses.dataclass(slots=True)
 class ObjectDraft:
     """An object while its caption is read: what is said of it elsewhere is still to come.
@@ -41,6 +45,8 @@ class ObjectDraft:
 
     def settled(self) -> tuple[int, int, str, str, str, tuple[str, ...]]:
         """Start, end, text, noun, head and all attributes, the text as one would say it."""
+        if not self.predicates and not self.gathered:
+            return self.start, self.end, self.text, self.noun, self.head, self.attributes
         text = self.text
         added = [word for word in dict.fromkeys(self.predicates) if word not in self.attributes]
         attributes = (*self.attributes, *added)
@@ -88,10 +94,11 @@ def read_objects(
             waiting.append(i)
             gathered = kind if kind.endswith(" of") else gathered
             continue
-        if _is_place(tokens, start, end, policy):
+        if words[end - 1] in policy.places and _is_place(tokens, tags, start, end):
             continue
-        start = _add_joined(tokens, start, end, policy, drafts)
-        _add_inner(tokens, tags, start, end, policy, drafts)
+        if end - start > 2:
+            start = _add_joined(tokens, tags, start, end, policy, drafts)
+            _add_inner(tokens, tags, start, end, policy, drafts)
         phrase = read_phrase(tokens, start, end, policy)
         for j in (*waiting, i):
             position[j] = len(drafts)
@@ -114,23 +121,27 @@ def _measure(root: Token, policy: TagPolicy) -> str:
     return "measured" if word in policy.partitives or lemma in policy.partitives else ""
 
 
-def _is_place(tokens: Sequence[Token], start: int, end: int, policy: TagPolicy) -> bool:
-    """Whether a chunk only tells where: "on top", "in the distance"."""
-    if start == 0 or tokens[end - 1].lower_ not in policy.places:
-        return False
+def _is_place(tokens: Sequence[Token], tags: Sequence[str], start: int, end: int) -> bool:
+    """Whether a chunk whose noun is a place only tells where: "on top", "in the distance"."""
     bare = end - start == 1 or (end - start == 2 and tokens[start].dep_ == "det")
-    return bare and tokens[start - 1].tag_ == "IN"
+    return start > 0 and bare and tags[start - 1] == "IN"
 
 
 def _add_joined(
-    tokens: Sequence[Token], start: int, end: int, policy: TagPolicy, drafts: list[ObjectDraft]
+    tokens: Sequence[Token],
+    tags: Sequence[str],
+    start: int,
+    end: int,
+    policy: TagPolicy,
+    drafts: list[ObjectDraft],
 ) -> int:
     """Adds the sundial of "the sundial and fish pond"; returns where the rest begins."""
     for i in range(start + 1, end - 1):
+        if tags[i] != "CC":
+            continue
         before = tokens[i - 1]
         if (
-            tokens[i].dep_ == "cc"
-            and before.pos_ == "NOUN"
+            before.pos_ == "NOUN"
             and before.dep_ in ("compound", "nmod", "conj")
             and before.lower_ not in policy.attribute_nouns
         ):
@@ -154,7 +165,7 @@ def _add_inner(
     for i in range(start + 1, end - 1):
         if tags[i] == "POS" and tokens[i - 1].pos_ == "NOUN":
             first = start
-        elif tokens[i - 1].dep_ == "npadvmod" and _is_joined_thing(tokens, i, policy):
+        elif tags[i] in _PARTICIPLES and _is_joined_thing(tokens, i, policy):
             first = i - 1
         else:
             continue
@@ -170,4 +181,5 @@ def _is_joined_thing(tokens: Sequence[Token], i: int, policy: TagPolicy) -> bool
     word = tokens[i].lower_
     if word not in policy.joining_participles or word in LIKENING:
         return False
-    return tokens[i - 1].pos_ == "NOUN"
+    before = tokens[i - 1]
+    return before.dep_ == "npadvmod" and before.pos_ == "NOUN"

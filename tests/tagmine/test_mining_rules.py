@@ -150,7 +150,7 @@ def test_rules(either, rule, caption, expected):
         ("image of the 24 and 7", []),
         ("a fox https://example.com/fox.jpg?x=1 www.example.com", ["fox"]),
         ("IMG_2041.JPG a fox", ["fox"]),
-        ("a fox at #sunset #wildlife", ["fox", "sunset", "wildlife"]),
+        ("a fox #sunset #wildlife", ["fox", "sunset", "wildlife"]),
         ("<PERSON> feeds a fox", ["fox"]),
         ("a fox &amp; a hen &lt;b&gt;here&lt;/b&gt;", ["fox", "hen"]),
         ("a fox , 50mm f/2.8 ISO 400 1/250s 1920x1080", ["fox"]),
