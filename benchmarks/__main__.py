@@ -27,7 +27,7 @@ def plan(shared: Path) -> list[list[str]]:
         mining += ["--captions", str(captions)]
     if photos.exists():
         embedding += ["--shards", f"{photos}/*.tar"]
-    commands += [mining, embedding, ["benchmarks.build_memory"]]
+    commands += [mining, embedding, ["benchmarks.build_memory"], ["benchmarks.vocabulary_memory"]]
     if gold.exists():
         commands.append(
             ["benchmarks.gold_score", "--gold", str(gold), "--spacy-model", str(teacher)]

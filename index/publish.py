@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from index.build import ShardPlan, create_index, list_count, read_card
+from index.vocabulary import publish_vocabulary
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
@@ -46,15 +47,20 @@ _LISTS_PROBED = 1 / 16
 
 
 def assemble_manifest(
-    root: Path, sources: Sequence[Source], plans: Sequence[ShardPlan], index_key: str
+    root: Path,
+    sources: Sequence[Source],
+    plans: Sequence[ShardPlan],
+    index_key: str,
+    min_tag_images: int = 1,
 ) -> Manifest:
-    """The manifest of what lies in `root`.
+    """The manifest of what lies in `root`; the vocabulary is counted unless it is current.
 
     Args:
         root: the datastore's folder, with tags, embeddings and index finished.
         sources: every shard of the datastore, by part.
         plans: the index shards.
         index_key: FAISS factory string of the index.
+        min_tag_images: readers leave out tags of fewer images, names and fields excepted.
 
     Raises:
         DatastoreError: when a part is missing, or two stages saw different shards or options.
@@ -74,6 +80,7 @@ def assemble_manifest(
         tagger=tagger,
         encoder=encoder,
         index=index,
+        vocabulary=publish_vocabulary(root, parts, min_tag_images),
         totals={s: sum_counts([part.stages[s] for part in parts]) for s in STAGES},
         parts=parts,
     )

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index.search import Datastore
+from index.vocabulary import check_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
@@ -38,7 +39,7 @@ _MOST_LOST = 0.5
 _RECOGNISED = 0.7
 # Nearest lists in which an entry may lie: rounding can tip an assignment to the second.
 _LISTS_TRIED = 3
-_FOLDERS = ("tags", "embeddings", "rejects", "index")
+_FOLDERS = ("tags", "embeddings", "rejects", "index", "vocabulary")
 
 ReportCheck = Callable[[str], None]
 
@@ -86,6 +87,8 @@ def _verify(root: Path, report: ReportCheck) -> Verdict:
     _check_sources(root, manifest)
     report("tag table, embeddings and rejects")
     expected = [_check_part(root, manifest, part) for part in manifest.parts]
+    report("the vocabulary, counted again")
+    check_vocabulary(root, manifest)
     report("ids in the index")
     _check_index_ids(root, manifest, expected)
     report("stored vectors find themselves")

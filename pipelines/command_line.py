@@ -18,10 +18,19 @@ from pipelines.options import (
     RunnerOptions,
     VerifyOptions,
 )
+from pipelines.tags_options import EXAMPLES, TagsOptions, add_tags_arguments, read_tags_options
 from tagmine import __version__
 from tagmine.samples import IMAGE_KEYS, SampleFields
 
-Options = BuildOptions | MineOptions | EmbedOptions | IndexOptions | VerifyOptions | QueryOptions
+Options = (
+    BuildOptions
+    | MineOptions
+    | EmbedOptions
+    | IndexOptions
+    | VerifyOptions
+    | QueryOptions
+    | TagsOptions
+)
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
@@ -50,8 +59,12 @@ examples:
   tagmine index coco-tags
   tagmine index cc12m-tags --max-index-memory-usage 2G
   tagmine index cc12m-tags --index-key OPQ32_128,IVF4096,PQ32x8
+  tagmine index cc12m-tags --min-tag-images 5
 
-Trains once on a uniform sample of all parts, fills index/ and writes manifest.json.""",
+Trains once on a uniform sample of all parts, fills index/, counts the tags into vocabulary/ and
+writes manifest.json. What is current is kept, so another --min-tag-images only rewrites the
+manifest.""",
+    "tags": EXAMPLES,
     "verify": """\
 example:
   tagmine verify coco-tags
@@ -82,7 +95,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query")):
+    if strangers or (unknown and arguments.command in ("verify", "query", "tags")):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return _READERS[arguments.command](arguments, tuple(unknown))
 
@@ -120,6 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
     verify = _command(commands, "verify", "recompute every checksum and count of a datastore")
     verify.add_argument("datastore", metavar="DIR", help="folder of the datastore")
     _add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
+    add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     return parser
 
 
@@ -226,6 +240,14 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="memory that the index may take when it is searched (default: %(default)s)",
     )
+    group.add_argument(
+        "--min-tag-images",
+        type=int,
+        default=1,
+        metavar="N",
+        help="leave tags of fewer than N images out of answers, entities and fields excepted; "
+        "tagmine tags shows what each floor would leave out (default: %(default)s, every tag)",
+    )
 
 
 def _add_runner(parser: argparse.ArgumentParser) -> None:
@@ -312,7 +334,9 @@ def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOp
 def _index(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> IndexOptions:
     runner = _runner(arguments, beam_args)
     memory = arguments.max_index_memory_usage
-    return IndexOptions(arguments.out, runner, arguments.index_key, memory)
+    return IndexOptions(
+        arguments.out, runner, arguments.index_key, memory, arguments.min_tag_images
+    )
 
 
 def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOptions:
@@ -339,4 +363,5 @@ _READERS = {
     "index": _index,
     "verify": _verify,
     "query": _query,
+    "tags": lambda arguments, beam_args: read_tags_options(arguments),
 }

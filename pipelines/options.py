@@ -97,12 +97,23 @@ class EmbedOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """`tagmine index`."""
+    """`tagmine index`.
+
+    Raises:
+        ConfigurationError: for a floor below 1.
+    """
 
     out: str
     runner: RunnerOptions
     index_key: str | None = None
     max_index_memory_usage: str = DEFAULT_INDEX_MEMORY
+    min_tag_images: int = 1
+
+    def __post_init__(self) -> None:
+        if self.min_tag_images < 1:
+            raise ConfigurationError(
+                f"--min-tag-images {self.min_tag_images}: give 1 or more; 1 keeps every tag."
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
