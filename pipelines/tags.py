@@ -34,6 +34,8 @@ from tagmine.vocabulary_summary import (
 )
 
 _GROUPS_SHOWN = 30
+# Narrower, the two lists would hide their numbers beside each other.
+_WIDTH_OF_TWO = 120
 _PART_NAME = re.compile(r"part-\d{5,}\.parquet")
 
 
@@ -131,11 +133,13 @@ def _print_summary(
         return
     tables = [_group_table(summary), _floor_table(summary, counted.min_tag_images)]
     if options.count:
-        lists = Table.grid(padding=(0, 3))
-        lists.add_row(
-            _entry_table("commonest", summary.commonest), _entry_table("rarest", summary.rarest)
-        )
-        tables.append(lists)
+        ends = [_entry_table("commonest", summary.commonest)]
+        ends.append(_entry_table("rarest", summary.rarest))
+        if console.width >= _WIDTH_OF_TWO:
+            beside = Table.grid(padding=(0, 3))
+            beside.add_row(*ends)
+            ends = [beside]
+        tables += ends
     for table in tables:
         console.print(Padding(table, (0, 0, 1, 2), expand=False))
 

@@ -26,7 +26,7 @@ def built(tmp_path_factory, shards, tiny_clip, write_tar, jpeg):
     """Datastore of two shards and one more, with a rare entity and image-less and bad samples."""
     odd = [
         ("0.jpg", jpeg(90)),
-        ("0.json", b'{"captions": ["blue skies over Paris"], "brand": "Zed"}'),
+        ("0.json", b'{"captions": ["blue skies over Paris", "a purple kite"], "brand": "Zed"}'),
         ("1.json", b'{"captions": ["blue skies", "a blue sky"]}'),
         ("2.jpg", b"no picture"),
         ("2.json", b'{"captions": ["a green boat on a lake"]}'),
@@ -144,6 +144,7 @@ def test_the_floor_leaves_rare_tags_out_and_refills_nothing(store, tiny_clip, ca
         record = shown(store, capsys)
         rare = [k for k, n in counts.items() if n < floor and k[0] not in ("entity", "field")]
         effect = {f["min_tag_images"]: f["tags_left_out"] for f in record["floors"]}
+        assert bool(rare) == (floor > 1)
         assert record["min_tag_images"] == floor and effect.get(floor, 0) == len(rare)
         # The vocabulary itself keeps every tag.
         assert record["unique"] == len(counts)
@@ -213,6 +214,25 @@ def test_the_table_for_people(built, capsys):
         assert words in printed
     assert main(["tags", str(built), "--contains", "no such thing"]) == 0
     assert "0 of them as asked for" in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_shows_the_numbers_too(built):
+    """Where two lists have no room beside each other, one stands below the other."""
+    import io
+
+    from rich.console import Console
+
+    from pipelines.tags import run
+    from pipelines.tags_options import TagsOptions
+
+    printed = {}
+    for width in (80, 160):
+        stream = io.StringIO()
+        run(TagsOptions(str(built), 3), Console(file=stream, width=width, markup=False))
+        printed[width] = stream.getvalue().splitlines()
+        assert max(map(len, printed[width])) <= width and "…" not in stream.getvalue()
+    assert any("commonest" in line and "rarest" in line for line in printed[160])
+    assert not any("commonest" in line and "rarest" in line for line in printed[80])
 
 
 def test_strangers_neither_steer_nor_style_the_terminal(tmp_path, write_tar, jpeg, capsys):
