@@ -29,6 +29,7 @@ def plan(shared: Path) -> list[list[str]]:
         embedding += ["--shards", f"{photos}/*.tar"]
     cost = ["benchmarks.mining_cost", *mining[1:]]
     commands += [mining, cost, embedding, ["benchmarks.build_memory"]]
+    commands.append(["benchmarks.vocabulary_memory"])
     if gold.exists():
         commands.append(
             ["benchmarks.gold_score", "--gold", str(gold), "--spacy-model", str(teacher)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from index.build import ShardPlan, create_index, list_count, read_card
+from index.vocabulary import publish_vocabulary
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
@@ -52,8 +53,9 @@ def assemble_manifest(
     plans: Sequence[ShardPlan],
     index_key: str,
     min_clip_score: float | None = None,
+    min_tag_images: int = 1,
 ) -> Manifest:
-    """The manifest of what lies in `root`.
+    """The manifest of what lies in `root`; the vocabulary is counted unless it is current.
 
     Args:
         root: the datastore's folder, with tags, embeddings and index finished.
@@ -61,6 +63,7 @@ def assemble_manifest(
         plans: the index shards.
         index_key: FAISS factory string of the index.
         min_clip_score: the limit that the index was filled with.
+        min_tag_images: readers leave out tags of fewer images, names and fields excepted.
 
     Raises:
         DatastoreError: when a part is missing, or two stages saw different shards or options.
@@ -80,6 +83,7 @@ def assemble_manifest(
         tagger=tagger,
         encoder=encoder,
         index=index,
+        vocabulary=publish_vocabulary(root, parts, min_tag_images),
         totals={s: sum_counts([part.stages[s] for part in parts]) for s in STAGES},
         parts=parts,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, IndexShardCard, Manifest, read_manifest
-from tagmine.parts import PartFooter, file_sha256, read_tags_footer, tag_of_record
-from tagmine.tags import Tag
+from tagmine.parts import PartFooter, file_sha256, read_tags_footer
+from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -31,50 +31,6 @@ if TYPE_CHECKING:
 # Up to this total, opening hashes every file; above it, the index files only.
 FULL_CHECK_BYTES = 256 << 20
 _REPAIR = "Run tagmine build again with the same shards to mend it; finished parts are kept."
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Neighbour:
-    """One image of the datastore, as an answer.
-
-    Attributes:
-        id: its id.
-        key: its namespaced key.
-        source: the shard it came from, `dataset/shard`.
-        score: cosine with the query, in [-1, 1].
-        captions: what was said of it.
-        tags: its tags.
-    """
-
-    id: int
-    key: str
-    source: str
-    score: float
-    captions: tuple[str, ...]
-    tags: tuple[Tag, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PooledTag:
-    """A tag of the neighbours together.
-
-    Attributes:
-        tag: the tag, in the wording of the nearest neighbour that has it.
-        votes: how many neighbours have it.
-        score: the summed cosine of those neighbours over the summed cosine of all, in [0, 1].
-    """
-
-    tag: Tag
-    votes: int
-    score: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
-    """The neighbours of one query, nearest first, and their pooled tags, heaviest first."""
-
-    neighbours: tuple[Neighbour, ...]
-    tags: tuple[PooledTag, ...]
 
 
 class Datastore:
@@ -98,6 +54,16 @@ class Datastore:
     @cached_property
     def _part_cards(self) -> dict[int, FileCard]:
         return {part.part: part.tags for part in self.manifest.parts}
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Every tag of the datastore, with how many images have it, memory-mapped.
+
+        Raises:
+            DatastoreError: when it is damaged, or was made anew since the manifest was written.
+        """
+        card = self.manifest.vocabulary
+        return open_vocabulary(self.root / card.file.path, card.maker)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -225,6 +191,8 @@ class Datastore:
     def rows(self, ids: Sequence[int]) -> dict[int, dict]:
         """Rows of the tag table by id, as docs/format.md describes them; unknown ids are left out.
 
+        So are tags below the floor that the manifest sets (`--min-tag-images`).
+
         Raises:
             DatastoreError: when a tags part cannot be read.
         """
@@ -247,6 +215,9 @@ class Datastore:
                     f"{self.root / card.path} is damaged: {error}. {_REPAIR}"
                 ) from error
             found.update((row["id"], row) for row in table.to_pylist())
+        floor = self.manifest.vocabulary.min_tag_images
+        if floor > 1:
+            drop_rare_tags(found.values(), self.vocabulary, floor)
         return found
 
     def query(self, vectors: np.ndarray, k: int = 5) -> list[Answer]:
@@ -259,8 +230,8 @@ class Datastore:
         answers = []
         for row_ids, row_scores in zip(ids.tolist(), scores.tolist(), strict=True):
             pairs = [(rows[i], s) for i, s in zip(row_ids, row_scores, strict=True) if i in rows]
-            neighbours = tuple(_neighbour(row, score) for row, score in pairs)
-            answers.append(Answer(neighbours, pool_tags(neighbours)))
+            neighbours = tuple(neighbour_of_row(row, score) for row, score in pairs)
+            answers.append(Answer(neighbours, pool_tags(neighbours, self.vocabulary)))
         return answers
 
     def query_files(self, paths: Sequence[str | Path], k: int = 5) -> list[Answer]:
@@ -362,28 +333,6 @@ def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:
         raise ConfigurationError(
             f"{path}: the photo cannot be used: {rejected.detail}. Give a JPEG, PNG or WebP file."
         ) from rejected
-
-
-def _neighbour(row: dict, score: float) -> Neighbour:
-    captions = (row["caption"], *row["more_captions"])
-    tags = tuple(tag_of_record(record) for record in row["tags"])
-    return Neighbour(row["id"], row["key"], row["source"], score, captions, tags)
-
-
-def pool_tags(neighbours: Sequence[Neighbour]) -> tuple[PooledTag, ...]:
-    """The tags of the neighbours together, heaviest first; see `PooledTag` for the score."""
-    voters: dict[tuple[str, str, str], list[float]] = {}
-    first: dict[tuple[str, str, str], Tag] = {}
-    total = sum(max(neighbour.score, 0.0) for neighbour in neighbours)
-    for neighbour in neighbours:
-        for tag in neighbour.tags:
-            first.setdefault(tag.merge_key, tag)
-            voters.setdefault(tag.merge_key, []).append(max(neighbour.score, 0.0))
-    pooled = [
-        PooledTag(first[key], len(scores), sum(scores) / total if total else 0.0)
-        for key, scores in voters.items()
-    ]
-    return tuple(sorted(pooled, key=lambda p: (-p.score, -p.votes, p.tag.lemma, p.tag.kind)))
 
 
 def _pad(array: np.ndarray, width: int, value: float) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from index.build import find_left_out
 from index.search import Datastore
+from index.vocabulary import check_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
@@ -39,7 +40,7 @@ _MOST_LOST = 0.5
 _RECOGNISED = 0.7
 # Nearest lists in which an entry may lie: rounding can tip an assignment to the second.
 _LISTS_TRIED = 3
-_FOLDERS = ("tags", "embeddings", "rejects", "index")
+_FOLDERS = ("tags", "embeddings", "rejects", "index", "vocabulary")
 
 ReportCheck = Callable[[str], None]
 
@@ -87,6 +88,8 @@ def _verify(root: Path, report: ReportCheck) -> Verdict:
     _check_sources(root, manifest)
     report("tag table, embeddings and rejects")
     expected = [_check_part(root, manifest, part) for part in manifest.parts]
+    report("the vocabulary, counted again")
+    check_vocabulary(root, manifest)
     report("ids in the index")
     _check_index_ids(root, manifest, expected)
     report("stored vectors find themselves")

@@ -25,11 +25,20 @@ from pipelines.options import (
     RunnerOptions,
     VerifyOptions,
 )
+from pipelines.tags_options import EXAMPLES, TagsOptions, add_tags_arguments, read_tags_options
 from tagmine import __version__
 from tagmine.backends import DEPENDENCY
 from tagmine.samples import IMAGE_KEYS, SampleFields
 
-Options = BuildOptions | MineOptions | EmbedOptions | IndexOptions | VerifyOptions | QueryOptions
+Options = (
+    BuildOptions
+    | MineOptions
+    | EmbedOptions
+    | IndexOptions
+    | VerifyOptions
+    | QueryOptions
+    | TagsOptions
+)
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
@@ -58,8 +67,12 @@ examples:
   tagmine index coco-tags
   tagmine index cc12m-tags --max-index-memory-usage 2G
   tagmine index cc12m-tags --index-key OPQ32_128,IVF4096,PQ32x8
+  tagmine index cc12m-tags --min-tag-images 5
 
-Trains once on a uniform sample of all parts, fills index/ and writes manifest.json.""",
+Trains once on a uniform sample of all parts, fills index/, counts the tags into vocabulary/ and
+writes manifest.json. What is current is kept, so another --min-tag-images only rewrites the
+manifest.""",
+    "tags": EXAMPLES,
     "verify": """\
 example:
   tagmine verify coco-tags
@@ -90,7 +103,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query")):
+    if strangers or (unknown and arguments.command in ("verify", "query", "tags")):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return _READERS[arguments.command](arguments, tuple(unknown))
 
@@ -128,6 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
     verify = _command(commands, "verify", "recompute every checksum and count of a datastore")
     verify.add_argument("datastore", metavar="DIR", help="folder of the datastore")
     _add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
+    add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     return parser
 
 
@@ -264,6 +278,14 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         help="memory that the index may take when it is searched (default: %(default)s)",
     )
     add_min_clip_score(group)
+    group.add_argument(
+        "--min-tag-images",
+        type=int,
+        default=1,
+        metavar="N",
+        help="leave tags of fewer than N images out of answers, entities and fields excepted; "
+        "tagmine tags shows what each floor would leave out (default: %(default)s, every tag)",
+    )
 
 
 def _add_runner(parser: argparse.ArgumentParser) -> None:
@@ -362,7 +384,12 @@ def _index(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> IndexOp
     runner = _runner(arguments, beam_args)
     memory = arguments.max_index_memory_usage
     return IndexOptions(
-        arguments.out, runner, arguments.index_key, memory, arguments.min_clip_score
+        arguments.out,
+        runner,
+        arguments.index_key,
+        memory,
+        arguments.min_clip_score,
+        arguments.min_tag_images,
     )
 
 
@@ -391,4 +418,5 @@ _READERS = {
     "index": _index,
     "verify": _verify,
     "query": _query,
+    "tags": lambda arguments, beam_args: read_tags_options(arguments),
 }

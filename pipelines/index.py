@@ -22,7 +22,7 @@ from index.publish import assemble_manifest
 from index.spec import choose_spec, parse_bytes, training_size
 from pipelines.options import IndexOptions
 from pipelines.runner import check_runner, run_job
-from pipelines.summary import print_count
+from pipelines.summary import print_count, print_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError
 from tagmine.layout import (
@@ -127,7 +127,7 @@ def index(
     job = IndexJob(str(root), index_key, tuple(part for part, _ in rows), tuple(plans), limit)
     run_job(options.runner, lambda p: build(p, job), None)
     remove_other_shards(root, plans)
-    manifest = assemble_manifest(root, sources, plans, index_key, limit)
+    manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
     if manifest.images == 0:
         raise ConfigurationError(
             f"{root}: no image has both an embedding and a caption"
@@ -136,6 +136,7 @@ def index(
         )
     write_manifest(root, manifest)
     print_count(console, "index", manifest.totals["index"])
+    print_vocabulary(console, root, manifest.vocabulary)
     return manifest
 
 

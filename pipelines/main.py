@@ -17,6 +17,7 @@ from pipelines.options import (
     QueryOptions,
     VerifyOptions,
 )
+from pipelines.tags_options import TagsOptions
 from tagmine.errors import TagmineError
 
 _PIPE_WIDTH = 160
@@ -27,6 +28,7 @@ _MODULES = {
     IndexOptions: "pipelines.index",
     VerifyOptions: "pipelines.verify",
     QueryOptions: "pipelines.query",
+    TagsOptions: "pipelines.tags",
 }
 
 
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions)
+        answers = isinstance(options, QueryOptions | TagsOptions)
         stream = sys.stdout if answers else os.fdopen(os.dup(2), "w")
         # A pipe has no width; 80 columns would break lines for no one's benefit.
         width = None if stream.isatty() else _PIPE_WIDTH

@@ -115,7 +115,7 @@ class IndexOptions:
     """`tagmine index`.
 
     Raises:
-        ConfigurationError: for a score that is no cosine.
+        ConfigurationError: for a score that is no cosine, or a floor below 1.
     """
 
     out: str
@@ -123,12 +123,17 @@ class IndexOptions:
     index_key: str | None = None
     max_index_memory_usage: str = DEFAULT_INDEX_MEMORY
     min_clip_score: float | None = None
+    min_tag_images: int = 1
 
     def __post_init__(self) -> None:
         # A NaN compares false with everything.
         if self.min_clip_score is not None and not -1 <= self.min_clip_score <= 1:
             raise ConfigurationError(
                 f"--min-clip-score {self.min_clip_score}: it is a cosine, from -1 to 1."
+            )
+        if self.min_tag_images < 1:
+            raise ConfigurationError(
+                f"--min-tag-images {self.min_tag_images}: give 1 or more; 1 keeps every tag."
             )
 
 

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from tagmine.embeddings import open_embeddings
 from tagmine.layout import embeddings_path, tags_path
-from tagmine.manifest import StageCount, sum_counts
+from tagmine.manifest import StageCount, VocabularyCard, sum_counts
 from tagmine.parts import PartFooter, read_tags_footer
 from tagmine.rejects import REASONS
 from tagmine.sources import Source
+from tagmine.vocabulary import open_vocabulary
 
 _QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5)
 
@@ -74,3 +75,11 @@ def describe_count(total: StageCount) -> str:
     """ "1,200 read = 1,197 written + 3 rejected"."""
     rejected = sum(total.rejected.values())
     return f"{total.read:,} read = {total.written:,} written + {rejected:,} rejected"
+
+
+def print_vocabulary(console: Console, root: Path, card: VocabularyCard) -> None:
+    """Print how many unique tags a datastore has, and how many of them the floor leaves out."""
+    floor = card.min_tag_images
+    rare = open_vocabulary(root / card.file.path).left_out(floor) if floor > 1 else 0
+    pruned = f"; {rare:,} in fewer than {floor:,} images are left out" if floor > 1 else ""
+    console.print(f"tags   {card.file.rows:,} unique tags{pruned}", soft_wrap=True)

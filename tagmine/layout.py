@@ -18,6 +18,7 @@ MAX_PARTS = 1 << 31
 MANIFEST = "manifest.json"
 SOURCES = "sources.json"
 TRAINED_INDEX = "index/trained.faiss"
+VOCABULARY = "vocabulary/tags.arrow"
 TAGGER_PIN = "tagger.json"
 ENCODER_PIN = "encoder.json"
 _TEMPORARY_MARK = ".tmp-"

@@ -158,6 +158,17 @@ class IndexCard:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class VocabularyCard:
+    """The vocabulary: its file, what it was made of, and the floor below which tags are rare."""
+
+    __pydantic_config__ = _STRICT
+
+    file: FileCard
+    maker: _Sha256
+    min_tag_images: Annotated[int, Field(ge=1, lt=1 << 63)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Manifest:
     """The whole of `manifest.json`; docs/format.md says what each field means."""
 
@@ -170,6 +181,7 @@ class Manifest:
     tagger: TaggerPin
     encoder: EncoderPin
     index: IndexCard
+    vocabulary: VocabularyCard
     totals: dict[Literal["mine", "embed", "index"], StageCount]
     parts: tuple[PartCard, ...]
 
@@ -186,7 +198,7 @@ class Manifest:
 
     def files(self) -> list[FileCard]:
         """Every file that the manifest pins."""
-        listed = [self.index.trained, self.index.trained_card]
+        listed = [self.index.trained, self.index.trained_card, self.vocabulary.file]
         for shard in self.index.shards:
             listed += [shard.file, shard.card]
         for part in self.parts:

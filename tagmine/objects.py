@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Token
 
 
+_JOINING_TAGS = frozenset({"CC", ","})
 # A tagger calls the participle of "a snow covered roof" one of these.
 _PARTICIPLES = frozenset({"VBN", "VBD", "JJ", "NN"})
 
@@ -135,13 +136,13 @@ def _add_joined(
     policy: TagPolicy,
     drafts: list[ObjectDraft],
 ) -> int:
-    """Adds the sundial of "the sundial and fish pond"; returns where the rest begins."""
+    """Adds the sundial of "sundial and fish pond"; returns where the last phrase begins."""
     for i in range(start + 1, end - 1):
-        if tags[i] != "CC":
+        if tags[i] not in _JOINING_TAGS:
             continue
         before = tokens[i - 1]
         if (
-            before.pos_ == "NOUN"
+            before.pos_ in ("NOUN", "PROPN")
             and before.dep_ in ("compound", "nmod", "conj")
             and before.lower_ not in policy.attribute_nouns
         ):
@@ -149,7 +150,7 @@ def _add_joined(
             drafts.append(
                 ObjectDraft(start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
             )
-            return i + 1
+            start = i + 1
     return start
 
 

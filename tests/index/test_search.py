@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from index import open_datastore
-from index.search import Neighbour, pool_tags
+from index.pooling import Neighbour, pool_tags
 from tagmine.errors import DatastoreError
 from tagmine.tags import Tag
 

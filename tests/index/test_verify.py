@@ -140,3 +140,24 @@ def test_junk_with_a_true_hash_is_no_traceback(make_datastore):
     (root / "sources.json").unlink()
     with pytest.raises(DatastoreError, match=r"sources.json"):
         verify_datastore(root)
+
+
+def test_a_vocabulary_that_counts_otherwise_is_found_though_its_hash_is_true(make_datastore):
+    import pyarrow as pa
+
+    root = make_datastore(sizes=(60, 50), untagged=4).root
+    path = root / "vocabulary/tags.arrow"
+    with pa.ipc.open_file(path) as reader:
+        table = reader.read_all()
+    assert sum(table["images"].to_pylist()) == 102
+    for column, value in (("images", 17), ("text", "kind")):
+        values = [value, *table[column].to_pylist()[1:]]
+        place = table.schema.get_field_index(column)
+        lie = table.set_column(
+            place, table.schema.field(place), pa.array(values, table[column].type)
+        )
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(lie)
+        repin(root, "vocabulary/tags.arrow")
+        with pytest.raises(DatastoreError, match="does not count what the tag table holds"):
+            verify_datastore(root)

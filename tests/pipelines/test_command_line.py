@@ -68,14 +68,19 @@ def test_the_format_page_names_every_field():
     from tagmine import manifest
     from tagmine.parts import PartFooter
     from tagmine.sources import Source
+    from tagmine.vocabulary import VOCABULARY_SCHEMA, VocabularyFooter
 
     page = (ROOT / "docs/format.md").read_text()
     kinds = [PartFooter, IndexFileCard, Source, manifest.Manifest, manifest.FileCard]
     kinds += [manifest.StageCount, manifest.PartCard, manifest.TaggerPin, manifest.EncoderPin]
     kinds += [manifest.IndexCard, manifest.IndexShardCard]
+    kinds += [manifest.VocabularyCard, VocabularyFooter]
     for kind in kinds:
         for field in dataclasses.fields(kind):
             assert re.search(rf"\b{field.name}\b", page), f"{kind.__name__}.{field.name}"
+    section = page.split("## vocabulary/tags.arrow")[1].split("##")[0]
+    for name in VOCABULARY_SCHEMA.names:
+        assert re.search(rf"^\|.*`{name}`.*\|", section, re.MULTILINE), name
 
 
 def test_the_readme_and_the_pages_name_only_flags_that_exist():
@@ -152,6 +157,10 @@ def test_beams_own_options_are_passed_on():
         ("build x.tar --out d --dataset a/b", "without a slash"),
         ("build x.tar --out d --image-key .jpg", "not an extension"),
         ("query d p.jpg -k 0", "give 1 or more"),
+        ("index d --min-tag-images 0", "give 1 or more; 1 keeps every tag"),
+        ("tags d -n -1", "give 0 or more"),
+        ("tags d --kind thing", "give one of object, attribute, entity"),
+        ("tags d --write tags.xlsx", "ends in .csv or .parquet"),
     ],
 )
 def test_values_that_cannot_work(line, says):
@@ -177,7 +186,7 @@ def test_a_misspelled_flag_stops_before_any_work(tmp_path, shards, capfd):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("line", [["--help"], ["build", "--help"], ["query", "--help"]])
+@pytest.mark.parametrize("line", [["--help"], ["build", "--help"], ["tags", "--help"]])
 def test_help_loads_nothing_heavy(line):
     code = (
         "import sys\nfrom pipelines.main import main\n"
