@@ -163,24 +163,20 @@ def _object_tag(doc: Doc, entity: Entity, policy: TagPolicy, named: frozenset[in
     text, head, attributes = entity.text, entity.head, entity.attributes
     if named and not named.isdisjoint(range(entity.start, entity.end)):
         text, head, attributes = _without_names(doc, entity, policy, named)
+    if not policy.stop_attributes.isdisjoint(attributes):
+        # A neural parser, or what is left of a phrase without its names.
+        attributes = tuple(a for a in attributes if a not in policy.stop_attributes)
+        words = [word for word in text.split() if word.casefold() not in policy.stop_attributes]
+        text = " ".join(words) or text
     head = policy.canonical.get(head, head)
     if policy.is_stopped(head) or not _is_sayable(text) or not _is_sayable(head):
         return None
     if not attributes:
         return Tag(text=text, lemma=head, kind="object", head=head)
-    if not policy.stop_attributes.isdisjoint(attributes):
-        return _object_tag(doc, _without_stops(entity, policy), policy, named)
     canonical = policy.canonical_attributes
     attributes = tuple(canonical.get(attribute, attribute) for attribute in attributes)
     lemma = " ".join((*attributes, head))
     return Tag(text=text, lemma=lemma, kind="attribute", head=head, attributes=attributes)
-
-
-def _without_stops(entity: Entity, policy: TagPolicy) -> Entity:
-    """The entity less attributes that say nothing, which a neural parser may give."""
-    attributes = tuple(a for a in entity.attributes if a not in policy.stop_attributes)
-    words = [w for w in entity.text.split() if w.casefold() not in policy.stop_attributes]
-    return dataclasses.replace(entity, text=" ".join(words), attributes=attributes)
 
 
 def _without_names(

@@ -22,7 +22,7 @@ TRIGGERS = sorted(
     | POLICY.collectives
     | POLICY.places
     | {"is", "are", "made", "of", "from", "and", ",", ".", "-", "the", "a", "red", "colored"}
-    | {"style", "who", "that", "'s"}
+    | {"style", "who", "that", "'s", "Paris", "Nike", "Bheem", "Main", "Kids", "Several", "French"}
 )
 MARKS = st.sampled_from(["<", ">", "&amp;", "&#0;", "&#xD800;", "#", "@", "[", "(", "{", "\u202e"])
 WORDS = st.one_of(st.sampled_from(TRIGGERS), MARKS, st.text(max_size=8))

@@ -189,6 +189,13 @@ def test_relations_only_when_asked_for(tagger):
     assert ("woman riding horse", "woman ride horse", "woman") in found
 
 
+def test_a_stopped_modifier_beside_a_name(either):
+    """It once sent the miner round in circles: a product's name from a real shop."""
+    caption = "Chhota Bheem Kids Boys Main Hoon Bheem TShirt in Paris"
+    heads = {tag.head for tag in next(either.tag([caption])) if tag.kind != "entity"}
+    assert any("shirt" in head for head in heads)
+
+
 # --- word lists ---------------------------------------------------------------------------
 
 
