@@ -16,12 +16,22 @@ from pipelines.options import (
     MineOptions,
     QueryOptions,
     RunnerOptions,
+    ShowOptions,
     VerifyOptions,
 )
+from pipelines.show_flags import add_show, check_show
 from tagmine import __version__
 from tagmine.samples import IMAGE_KEYS, SampleFields
 
-Options = BuildOptions | MineOptions | EmbedOptions | IndexOptions | VerifyOptions | QueryOptions
+Options = (
+    BuildOptions
+    | MineOptions
+    | ShowOptions
+    | EmbedOptions
+    | IndexOptions
+    | VerifyOptions
+    | QueryOptions
+)
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
@@ -36,8 +46,11 @@ examples:
 
 An interrupted build goes on where it stopped: run the same command again.""",
     "mine": """\
-example:
+examples:
   tagmine mine coco/*.tar --out coco-tags --caption-json-field captions
+  tagmine mine coco/*.tar --caption-json-field captions --show 20 --show-html tags.html
+  tagmine mine coco/*.tar --out coco-tags --caption-json-field captions \\
+      --annotations vqa.parquet --annotations-key image_id
 
 Writes tags/ and rejects/mine/. Run embed and index on the same --out next.""",
     "embed": """\
@@ -84,6 +97,8 @@ def parse(argv: Sequence[str]) -> Options:
     strangers = [word for word in unknown if not word.startswith("--")]
     if strangers or (unknown and arguments.command in ("verify", "query")):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if arguments.command == "mine":
+        check_show(_commands(parser)["mine"], arguments, unknown)
     return _READERS[arguments.command](arguments, tuple(unknown))
 
 
@@ -106,8 +121,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_index(build)
     _add_runner(build)
     mine = _command(commands, "mine", "captions to tags, one part a shard")
-    _add_inputs(mine)
+    _add_inputs(mine, out_required=False)
     _add_mine(mine)
+    add_show(mine)
     _add_runner(mine)
     embed = _command(commands, "embed", "images to CLIP vectors, one part a shard")
     _add_inputs(embed)
@@ -134,7 +150,7 @@ def _command(commands, name: str, summary: str) -> argparse.ArgumentParser:
     )
 
 
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
+def _add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> None:
     group = parser.add_argument_group("input")
     group.add_argument(
         "shards",
@@ -143,7 +159,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="webdataset tar: a path, glob, brace range, @list.txt or fsspec URL such as "
         "s3://bucket/00000.tar",
     )
-    group.add_argument("--out", required=True, metavar="DIR", help="folder of the datastore")
+    group.add_argument(
+        "--out",
+        required=out_required,
+        metavar="DIR",
+        help="folder of the datastore" + ("" if out_required else " (required without --show)"),
+    )
     group.add_argument(
         "--image-key",
         default=";".join(IMAGE_KEYS),
@@ -159,9 +180,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--caption-json-field",
+        action="append",
+        default=[],
         metavar="FIELD",
-        help="take captions from this field of the .json member instead: a string, or a list of "
-        "several, whose tags are merged and counted",
+        help="take captions from this field of the .json member instead: text, a question with its "
+        "answer, or a list of such, whose tags are merged and counted; several with ',' or by "
+        "repeating the flag",
     )
     group.add_argument(
         "--tag-fields",
@@ -169,6 +193,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="fields of the .json member whose values are tags already, such as "
         "articleType,baseColour,brand",
+    )
+    group.add_argument(
+        "--annotations-key",
+        metavar="FIELD",
+        help="field of the .json member that --annotations is joined by, such as image_id "
+        "(default: the sample's key)",
     )
     group.add_argument(
         "--dataset",
@@ -184,6 +214,12 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="spaCy pipeline with tagger, parser and ner: an installed package or a path "
         "(default: the small English caption pipeline inside tagmine)",
+    )
+    group.add_argument(
+        "--annotations",
+        metavar="FILE",
+        help="further annotations of the same images: a .parquet, .jsonl or .csv with the columns "
+        "key, and caption or question and answer; merged with the captions before mining",
     )
 
 
@@ -265,10 +301,12 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
 
 
 def _known_flags(parser: argparse.ArgumentParser) -> frozenset[str]:
-    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return frozenset(
-        flag for command in commands.choices.values() for flag in command._option_string_actions
-    )
+    commands = _commands(parser).values()
+    return frozenset(flag for command in commands for flag in command._option_string_actions)
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    return next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
 
 
 def _plain_name(word: str, known: frozenset[str]) -> str:
@@ -283,10 +321,15 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
     fields = SampleFields(
         image_keys=tuple(key for key in arguments.image_key.split(";") if key),
         caption_key=arguments.caption_key,
-        caption_json_field=arguments.caption_json_field,
-        tag_fields=tuple(name.strip() for name in arguments.tag_fields.split(",") if name.strip()),
+        caption_json_fields=_names(",".join(arguments.caption_json_field)),
+        tag_fields=_names(arguments.tag_fields),
+        annotations_key=arguments.annotations_key,
     )
     return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
 
 
 def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> RunnerOptions:
@@ -294,8 +337,22 @@ def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Runner
 
 
 def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOptions:
-    runner = _runner(arguments, beam_args)
-    return MineOptions(arguments.out, _inputs(arguments), runner, arguments.spacy_model)
+    return MineOptions(
+        arguments.out or "",
+        _inputs(arguments),
+        _runner(arguments, beam_args),
+        arguments.spacy_model,
+        arguments.annotations,
+    )
+
+
+def _mine_or_show(
+    arguments: argparse.Namespace, beam_args: tuple[str, ...]
+) -> MineOptions | ShowOptions:
+    mine = _mine(arguments, beam_args)
+    if arguments.show is None:
+        return mine
+    return ShowOptions(mine, arguments.show, arguments.show_html)
 
 
 def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOptions:
@@ -334,7 +391,7 @@ def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOp
 
 _READERS = {
     "build": _build,
-    "mine": _mine,
+    "mine": _mine_or_show,
     "embed": _embed,
     "index": _index,
     "verify": _verify,

@@ -22,9 +22,15 @@ from pipelines.shards import (
     progress_for,
     refuse_mixing,
 )
-from pipelines.summary import print_stage
+from pipelines.summary import print_annotations, print_stage
+from tagmine.annotations import (
+    AnnotationTable,
+    index_annotations,
+    look_up_table,
+    open_annotations,
+)
 from tagmine.errors import TagmineError
-from tagmine.layout import TAGGER_PIN, locked
+from tagmine.layout import TAGGER_PIN, locked, temporary_path
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
 from tagmine.samples import SampleFields
@@ -43,6 +49,7 @@ class MineJob:
         spacy_model: the pipeline, None for the embedded one.
         maker: fingerprint that the worker's own tagger must have.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        annotations: the index of further annotations, in the datastore's folder.
     """
 
     root: str
@@ -50,6 +57,7 @@ class MineJob:
     spacy_model: str | None
     maker: str
     progress: str | None
+    annotations: str | None = None
 
 
 class MineShards(beam.PTransform):
@@ -70,12 +78,15 @@ class MineShards(beam.PTransform):
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
         tagger = shared.acquire(lambda: load_tagger(job.spacy_model))
-        if mine_fingerprint(tagger, job.fields) != job.maker:
-            raise TagmineError(
-                "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline has "
-                "another version there. Install the same ones everywhere and start again."
-            )
-        return mine_part(Path(job.root), source, job.fields, tagger, report)
+        path = Path(job.annotations) if job.annotations else None
+        with open_annotations(path) as annotations:
+            sha256 = annotations and annotations.sha256
+            if mine_fingerprint(tagger, job.fields, sha256) != job.maker:
+                raise TagmineError(
+                    "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline "
+                    "has another version there. Install the same ones everywhere and start again."
+                )
+            return mine_part(Path(job.root), source, job.fields, tagger, report, annotations)
 
     return process_part("mine", source, job.progress, make)
 
@@ -89,8 +100,11 @@ def prepare(options: MineOptions) -> TaggerPin:
     """Load the tagger, so that a wrong one stops the command before any shard is opened.
 
     Raises:
-        ConfigurationError: for a pipeline that is not there or cannot be used.
+        ConfigurationError: for a pipeline or a table of annotations that is not there or cannot be
+            used.
     """
+    table = annotation_table(options)
+    sha256 = table and table.sha256
     tagger = load_tagger(options.spacy_model)
     card = tagger.card
     fields = options.inputs.fields
@@ -103,9 +117,11 @@ def prepare(options: MineOptions) -> TaggerPin:
         image_keys=fields.image_keys,
         caption_key=fields.caption_key,
         json_key=fields.json_key,
-        caption_json_field=fields.caption_json_field,
+        caption_json_fields=fields.caption_json_fields,
         tag_fields=fields.tag_fields,
-        maker=mine_fingerprint(tagger, fields),
+        maker=mine_fingerprint(tagger, fields, sha256),
+        annotations_sha256=sha256,
+        annotations_key=fields.annotations_key,
     )
 
 
@@ -121,12 +137,39 @@ def run(options: MineOptions, console: Console) -> None:
         mine(options, plan, pin, console)
 
 
+def annotation_table(options: MineOptions) -> AnnotationTable | None:
+    """The table of further annotations, looked into; None where there is none."""
+    if options.annotations is None:
+        return None
+    return look_up_table(options.annotations, options.inputs.fields.annotations_key)
+
+
 def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> None:
     """Run the job over a planned, locked output folder."""
+    table = annotation_table(options)
+    if table is None:
+        _mine_all(options, plan, pin, console, None)
+        return
+    # Where the workers can read it: they write their parts to the same folder.
+    with temporary_path(plan.root / "annotations") as index:
+        counts = index_annotations(table, index)
+        _mine_all(options, plan, pin, console, index)
+    print_annotations(console, plan.root, plan.sources, table, counts)
+
+
+def _mine_all(
+    options: MineOptions, plan: Plan, pin: TaggerPin, console: Console, index: Path | None
+) -> None:
     write_pin(plan.root / TAGGER_PIN, pin)
     with progress_for(options.runner, console, "mine", plan.sources) as progress:
-        fields = options.inputs.fields
-        job = MineJob(str(plan.root), fields, options.spacy_model, pin.maker, progress)
+        job = MineJob(
+            str(plan.root),
+            options.inputs.fields,
+            options.spacy_model,
+            pin.maker,
+            progress,
+            str(index) if index else None,
+        )
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
         kept = count_kept(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)

@@ -96,9 +96,11 @@ class TaggerPin:
     image_keys: tuple[str, ...]
     caption_key: str
     json_key: str
-    caption_json_field: str | None
+    caption_json_fields: tuple[str, ...]
     tag_fields: tuple[str, ...]
     maker: _Sha256
+    annotations_sha256: _Sha256 | None = None
+    annotations_key: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

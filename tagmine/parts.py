@@ -38,6 +38,7 @@ TAGS_SCHEMA = pa.schema(
         pa.field("caption", pa.string(), nullable=False),
         pa.field("more_captions", pa.list_(pa.string()), nullable=False),
         pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
+        pa.field("caption_sources", pa.list_(pa.string()), nullable=False),
     ]
 )
 REJECTS_SCHEMA = pa.schema(
@@ -80,6 +81,7 @@ class PartFooter:
         rejected: number of rejects by reason.
         rows_sha256: hash of the ids and vectors of an embeddings part, "" for tags, whose pages
             carry checksums of their own.
+        annotated: keys of the table of annotations that match a sample of the part.
 
     Raises:
         ValueError: when the counts do not reconcile.
@@ -97,6 +99,7 @@ class PartFooter:
     written: int
     rejected: dict[str, int]
     rows_sha256: str = ""
+    annotated: int = 0
 
     def __post_init__(self) -> None:
         if self.read != self.written + sum(self.rejected.values()):
@@ -119,6 +122,7 @@ class TagRow:
     source: str
     captions: tuple[str, ...]
     tags: tuple[Tag, ...]
+    caption_sources: tuple[str, ...] = ()
 
 
 class TagTableWriter:
@@ -157,6 +161,7 @@ def tags_table(rows: Sequence[TagRow]) -> pa.Table:
         "caption": [row.captions[0] for row in rows],
         "more_captions": [list(row.captions[1:]) for row in rows],
         "tags": [[_tag_record(tag) for tag in row.tags] for row in rows],
+        "caption_sources": [list(row.caption_sources) for row in rows],
     }
     return pa.table(columns, schema=TAGS_SCHEMA)
 
