@@ -93,7 +93,8 @@ def read_questions(value: Mapping[str, Any]) -> list[tuple[str, int]]:
             is a vote; where there are `answers`, `answer` is their summary and is not read.
 
     Returns:
-        Each statement with its votes, in the order of first mention; equal answers are one.
+        Each statement with its votes, in the order of first mention; equal answers are one,
+        whatever their case.
 
     Raises:
         ValueError: for a record of another form.
@@ -104,12 +105,13 @@ def read_questions(value: Mapping[str, Any]) -> list[tuple[str, int]]:
     answers = value.get("answers")
     if answers is None:
         answers = value.get("answer")
-    votes: dict[str, int] = {}
+    votes: dict[str, tuple[str, int]] = {}
     for answer in _answers(answers):
         said = statement(question, answer)
         if said:
-            votes[said] = votes.get(said, 0) + 1
-    return list(votes.items())
+            first, count = votes.get(said.casefold(), (said, 0))
+            votes[said.casefold()] = (first, count + 1)
+    return list(votes.values())
 
 
 def _answers(value: Any) -> list[str]:

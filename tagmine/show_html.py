@@ -16,7 +16,7 @@ from tagmine.show import (
 )
 from tagmine.tags import Tag
 
-# Text on its own background has a contrast of 7 or more, by WCAG, light and dark.
+# Marked text has a contrast of 8 or more with its background, quiet text of 6.6; WCAG asks for 4.5.
 _STYLE = """
 :root { color-scheme: light dark; --page: #f6f6f4; --card: #ffffff; --text: #1b1c1e;
   --quiet: #55585e; --line: #d9dadd;
@@ -41,8 +41,8 @@ h2 { font: 600 .85rem/1.5 ui-monospace, monospace; color: var(--quiet); margin: 
 .captions, .tags, .legend { list-style: none; padding: 0; margin: 0; }
 .captions li { line-height: 2.2; padding: .1rem 0; }
 .note { color: var(--quiet); font-size: .8rem; margin-left: .4rem; white-space: nowrap; }
-mark { unicode-bidi: isolate; color: var(--ink); background: var(--fill); border-radius: .3rem; padding: .2rem .35rem;
-  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
+mark { unicode-bidi: isolate; color: var(--ink); background: var(--fill); border-radius: .3rem;
+  padding: .2rem .35rem; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 mark mark { box-shadow: 0 0 0 1px var(--card); padding: .05rem .25rem; margin-right: .2rem; }
 mark.cut { border-right: 2px dashed var(--ink); border-radius: .3rem 0 0 .3rem; }
 mark.dropped { background: none; color: inherit; outline: 1px dashed var(--quiet);
@@ -55,7 +55,7 @@ mark small, .tags small, .legend small { font-size: .62rem; font-weight: 700;
   padding: .1rem .45rem; font-size: .9rem; font-weight: 400; }
 .legend li { font-size: .85rem; color: var(--quiet); margin-right: .8rem; }
 .tags .count { font-variant-numeric: tabular-nums; margin-left: .35rem; }
-.tags .about { opacity: .9; font-size: .8rem; margin-left: .35rem; }
+.tags .about { font-size: .8rem; margin-left: .35rem; }
 .reject { color: var(--reject); margin: .25rem 0 0; }
 """ + "".join(
     f".{kind} {{ --fill: var(--{kind}); --ink: var(--{kind}-text); }}\n" for kind in KIND_MEANINGS
