@@ -150,6 +150,8 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
     if table is None:
         _mine_all(options, plan, pin, console, None)
         return
+    # The one that was pinned, or none: it may have changed since.
+    table = dataclasses.replace(table, sha256=pin.annotations_sha256)
     # Where the workers can read it: they write their parts to the same folder.
     with temporary_path(plan.root / "annotations") as index:
         counts = index_annotations(table, index)

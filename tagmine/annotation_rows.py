@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tagmine.errors import ConfigurationError
 
 MAX_LINE_BYTES = 4 << 20
+_COLUMNS = ("caption", "question", "answer", "answers", "source")
 _LOOKED_AT = 50
 _BATCH_ROWS = 1_024
 
@@ -27,10 +28,12 @@ def check_columns(path: Path, json_field: str | None) -> str:
     Raises:
         ConfigurationError: for a file of an unknown kind, or a column that is missing.
     """
-    rows = itertools.islice(read_rows(path), _LOOKED_AT)
+    wanted = ("key",) if json_field is None else ("key", json_field)
+    rows = itertools.islice(read_rows(path, wanted), _LOOKED_AT)
     # A dictionary for its order, that of the file.
     found = {name: None for row in rows if isinstance(row, dict) for name in row}
-    wanted = ("key",) if json_field is None else ("key", json_field)
+    if path.suffix.lower() == ".parquet":
+        found = dict.fromkeys(pq.read_schema(path).names)
     key = next((name for name in wanted if name in found), None)
     listed = ", ".join(map(str, found)) or "none"
     if key is None:
@@ -48,8 +51,13 @@ def check_columns(path: Path, json_field: str | None) -> str:
     return key
 
 
-def read_rows(path: Path) -> Iterator[Row | ValueError]:
+def read_rows(path: Path, keys: Sequence[str]) -> Iterator[Row | ValueError]:
     """The rows of a table, in order; a line that is no row is the error that says why.
+
+    Args:
+        path: the table.
+        keys: names of columns that may hold keys. Of a Parquet file, no other column is read but
+            these and those of annotations: it may hold the pictures, too.
 
     Raises:
         ConfigurationError: for a file of an unknown kind, or one that cannot be read on.
@@ -60,20 +68,21 @@ def read_rows(path: Path) -> Iterator[Row | ValueError]:
             f"--annotations {path}: give a file that ends in {', '.join(_READERS)}."
         )
     try:
-        yield from reader(path)
+        yield from reader(path, {*keys, *_COLUMNS})
     except (OSError, pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"--annotations {path} cannot be read: {type(error).__name__}: {error}."
         ) from error
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
+def _read_parquet(path: Path, columns: set[str]) -> Iterator[Row]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+        names = [name for name in file.schema_arrow.names if name in columns]
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names):
             yield from batch.to_pylist()
 
 
-def _read_lines(path: Path) -> Iterator[Row | ValueError]:
+def _read_lines(path: Path, columns: set[str]) -> Iterator[Row | ValueError]:
     with path.open("rb") as stream:
         while line := stream.readline(MAX_LINE_BYTES):
             if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
@@ -92,7 +101,7 @@ def _parse_line(line: bytes) -> Row | ValueError:
     return row if isinstance(row, dict) else ValueError("no JSON object")
 
 
-def _read_csv(path: Path) -> Iterator[Row | ValueError]:
+def _read_csv(path: Path, columns: set[str]) -> Iterator[Row | ValueError]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         for row in csv.DictReader(stream):
             # Cells beyond the header's have the key None.

@@ -161,7 +161,7 @@ class _RowReader:
         self.first_unusable = ""
 
     def annotations(self) -> Iterator[tuple[str, str, str, int]]:
-        for row in read_rows(self._table.path):
+        for row in read_rows(self._table.path, (self._table.key,)):
             self.rows += 1
             try:
                 if isinstance(row, ValueError):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tagmine.annotation_rows import read_rows
 from tagmine.annotations import index_annotations, look_up_table, open_annotations
 from tagmine.captions import MAX_CAPTIONS, Caption, SampleRejected, distinct_captions, read_captions
 from tagmine.errors import ConfigurationError
@@ -145,6 +146,7 @@ def write(path, rows):
     names = ("key", "caption", "question", "answer", "source")
     if path.suffix == ".parquet":
         columns = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in names}
+        columns["image"] = pa.array([b"\xff\xd8"] * len(rows))
         pq.write_table(pa.table(columns), path, row_group_size=2)
     elif path.suffix == ".csv":
         with path.open("w", newline="") as stream:
@@ -189,14 +191,26 @@ def test_numbers_meet_texts_and_more_than_the_limit_shows(tmp_path):
         ("t.csv", "image,caption\n1,x\n", "no column key; the columns are image, caption"),
         ("t.csv", "key,question\n1,x\n", "neither a column caption"),
         ("t.jsonl", "", "columns are none"),
+        ("t.csv", "key,caption\n1,\xff\n", "cannot be read: UnicodeDecodeError"),
         ("t.parquet", "nope", "cannot be read"),
     ],
 )
 def test_a_table_that_cannot_work_is_named(tmp_path, name, content, says):
     if content is not None:
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(content, encoding="latin-1")
     with pytest.raises(ConfigurationError, match=says):
         look_up_table(str(tmp_path / name), None)
+
+
+def test_answers_of_a_parquet_are_lists_and_its_pictures_are_not_read(tmp_path):
+    record = {"key": ["7"], "question": ["What is this?"], "answers": [["cat", "cat", "dog"]]}
+    pq.write_table(pa.table({"image": [b"x" * 100], **record}), tmp_path / "t.parquet")
+    [row] = read_rows(tmp_path / "t.parquet", ("key",))
+    assert set(row) == {"key", "question", "answers"}
+    table = look_up_table(str(tmp_path / "t.parquet"), None)
+    index_annotations(table, tmp_path / "index")
+    with open_annotations(tmp_path / "index") as annotations:
+        assert annotations.find("7") == [Caption("cat", "t", 2), Caption("dog", "t")]
 
 
 def test_a_table_that_changes_while_it_is_read_is_refused(tmp_path):
