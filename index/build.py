@@ -187,10 +187,13 @@ def _forget_gpu(index: faiss.Index) -> None:
         inverted.clustering_index = None
 
 
-def fill_shard(root: Path, plan: ShardPlan, index_key: str) -> bool:
+def fill_shard(
+    root: Path, plan: ShardPlan, index_key: str, min_clip_score: float | None = None
+) -> bool:
     """Fill one index shard from the trained index, unless a current one is there.
 
-    A vector whose image has no row in the tag table is left out and recorded as a reject.
+    A vector whose image has no row in the tag table, or a CLIP score below the limit, is left out
+    and recorded as a reject.
 
     Returns:
         Whether it was filled now.
@@ -204,15 +207,16 @@ def fill_shard(root: Path, plan: ShardPlan, index_key: str) -> bool:
     trained_sha256 = file_sha256(root / TRAINED_INDEX)
     hashes = [part.footer.rows_sha256 for part in opened]
     kept = [fingerprint(ids.tolist()) for ids in known]
-    maker = fingerprint("fill", trained_sha256, list(plan.parts), hashes, kept)
+    limit = [] if min_clip_score is None else [min_clip_score]
+    maker = fingerprint("fill", trained_sha256, list(plan.parts), hashes, kept, *limit)
     rejects = [rejects_made_by(root / rejects_path("index", p), maker) for p in plan.parts]
     if read_card(target, maker) and None not in rejects:
         return False
     index = faiss.read_index(str(root / TRAINED_INDEX))
     for part, ids in zip(opened, known, strict=True):
-        tagged = np.isin(part.ids, ids, assume_unique=True)
-        _write_index_rejects(root, part, tagged, maker)
-        _add_rows(index, part, np.flatnonzero(tagged))
+        left_out = find_left_out(part, ids, min_clip_score)
+        _write_index_rejects(root, part, left_out, maker)
+        _add_rows(index, part, np.delete(np.arange(len(part.ids)), [*left_out]))
     card = IndexFileCard(FORMAT_VERSION, index_key, plan.parts, index.ntotal, maker, "")
     _write_index(target, index, card)
     return True
@@ -224,11 +228,42 @@ def _add_rows(index: faiss.Index, part: EmbeddingsPart, rows: np.ndarray) -> Non
         index.add_with_ids(part.vectors[chosen].astype(np.float32), part.ids[chosen])
 
 
-def _write_index_rejects(root: Path, part: EmbeddingsPart, tagged: np.ndarray, maker: str) -> None:
+def find_left_out(
+    part: EmbeddingsPart, tag_ids: np.ndarray, min_clip_score: float | None
+) -> dict[int, tuple[str, str]]:
+    """Rows of an embeddings part that are not indexed, in order, each with reason and detail.
+
+    Args:
+        part: the embeddings.
+        tag_ids: int64 [n], the ids that have a row in the tag table.
+        min_clip_score: lowest CLIP score of an image that is indexed, None for no limit.
+
+    Raises:
+        DatastoreError: for a limit where the part has no scores.
+    """
+    untagged = ~np.isin(part.ids, tag_ids, assume_unique=True)
+    found = dict.fromkeys(np.flatnonzero(untagged).tolist(), ("no_tags_row", ""))
+    if min_clip_score is None:
+        return found
+    scores = part.clip_scores()
+    if scores is None:
+        raise DatastoreError(f"{part.path} has no CLIP scores; run tagmine embed --clip-scores.")
+    # In double precision, as the limit is, and as other readers of the column compare.
+    low = ~untagged & ~(scores.astype(np.float64) >= min_clip_score)
+    for row in np.flatnonzero(low).tolist():
+        known = not np.isnan(scores[row])
+        detail = f"{scores[row]:.4f}, below {min_clip_score:g}" if known else "it has none"
+        found[row] = ("low_clip_score", detail)
+    return dict(sorted(found.items()))
+
+
+def _write_index_rejects(
+    root: Path, part: EmbeddingsPart, left_out: dict[int, tuple[str, str]], maker: str
+) -> None:
     keys = part.keys()
     rejects = [
-        Reject(int(part.ids[row]), keys[int(row)].as_py(), "index", "no_tags_row")
-        for row in np.flatnonzero(~tagged)
+        Reject(int(part.ids[row]), keys[row].as_py(), "index", reason, detail)
+        for row, (reason, detail) in left_out.items()
     ]
     write_rejects(root / rejects_path("index", part.footer.part), rejects, maker)
 

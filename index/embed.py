@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index.clip_scores import ClipScorer, read_texts, text_limits, texts_fingerprint
 from index.images import ImageLimits, ImageRejected
 from tagmine.embeddings import open_embeddings, write_embeddings
 from tagmine.errors import DatastoreError
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 STAGE = "embed"
 
+# Id and key of a sample, and the captions that its picture is compared with.
+_Origin = tuple[int, str, tuple[str, ...]]
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EmbedOptions:
@@ -41,20 +45,27 @@ class EmbedOptions:
         batch_size: images a forward pass.
         num_prepro_workers: threads that decode and resize.
         limits: what an image may cost.
+        clip_scores: whether each image is compared with its captions, too.
     """
 
     fields: SampleFields
     batch_size: int
     num_prepro_workers: int
     limits: ImageLimits = ImageLimits()
+    clip_scores: bool = False
 
 
-def embed_fingerprint(encoder: Encoder, fields: SampleFields, limits: ImageLimits) -> str:
-    """Fingerprint of all that decides an embeddings part, its shard aside."""
-    card = encoder.card
+def embed_fingerprint(encoder: Encoder, options: EmbedOptions) -> str:
+    """Fingerprint of all that decides an embeddings part, its shard aside.
+
+    Raises:
+        ConfigurationError: when scores are asked for and the tokenizer cannot be loaded.
+    """
+    card, fields = encoder.card, options.fields
     # The precision too: vectors of a GPU and of a CPU are compared, but not mixed by a resume.
-    made_with = (card.fingerprint, card.precision, dataclasses.asdict(limits))
-    return fingerprint(STAGE, *made_with, fields.grouping)
+    made_with = (card.fingerprint, card.precision, dataclasses.asdict(options.limits))
+    texts = [texts_fingerprint(encoder, fields)] if options.clip_scores else []
+    return fingerprint(STAGE, *made_with, fields.grouping, *texts)
 
 
 def embed_part(
@@ -80,19 +91,21 @@ def embed_part(
         SourceError: when the shard cannot be read.
     """
     target = root / embeddings_path(source.part)
-    maker = embed_fingerprint(encoder, options.fields, options.limits)
+    maker = embed_fingerprint(encoder, options)
     finished = _finished_footer(target)
     if finished and is_current(finished, root, source, maker, report):
         return PartResult(source.part, False, finished)
     ledger = PartLedger(root, source, STAGE, options.fields, maker)
     limits = {key: options.limits.max_bytes for key in options.fields.image_keys}
+    if options.clip_scores:
+        limits |= text_limits(options.fields)
     with open_source(source) as stream:
         samples = read_samples(stream, options.fields, limits)
-        images = _images(samples, options.fields, ledger)
-        ids, keys, vectors = _embed(images, options, encoder, ledger, stream, report)
+        images = _images(samples, options, ledger)
+        ids, keys, vectors, scores = _embed(images, options, encoder, ledger, stream, report)
         footer = ledger.close(stream, len(ids))
         report(stream.bytes_read, ledger.read)
-        write_embeddings(target, ids, keys, vectors, footer)
+        write_embeddings(target, ids, keys, vectors, footer, scores)
     return PartResult(source.part, True, footer)
 
 
@@ -107,8 +120,9 @@ def _finished_footer(path: Path) -> PartFooter | None:
 
 
 def _images(
-    samples: Iterator[Sample], fields: SampleFields, ledger: PartLedger
-) -> Iterator[tuple[tuple[int, str], bytes]]:
+    samples: Iterator[Sample], options: EmbedOptions, ledger: PartLedger
+) -> Iterator[tuple[_Origin, bytes]]:
+    fields = options.fields
     for sample in samples:
         row_id, key = ledger.identify(sample.position, sample.key)
         data = next((sample.members[k] for k in fields.image_keys if k in sample.members), None)
@@ -119,18 +133,20 @@ def _images(
             wanted = ", ".join("." + extension for extension in fields.image_keys)
             ledger.reject(row_id, key, "no_image", f"none of {wanted} among {found}")
         else:
-            yield (row_id, key), data
+            yield (row_id, key, read_texts(sample, fields) if options.clip_scores else ()), data
 
 
 def _embed(
-    images: Iterator[tuple[tuple[int, str], bytes]],
+    images: Iterator[tuple[_Origin, bytes]],
     options: EmbedOptions,
     encoder: Encoder,
     ledger: PartLedger,
     stream,
     report: ReportProgress,
-) -> tuple[np.ndarray, list[str], np.ndarray]:
+) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray | None]:
     from index.embedding import embed_stream
+
+    scorer = ClipScorer(encoder) if options.clip_scores else None
 
     ids: list[int] = []
     keys: list[str] = []
@@ -143,13 +159,16 @@ def _embed(
         limits=options.limits,
     )
     for batch in batches:
-        for (row_id, key), outcome in batch:
+        for (row_id, key, texts), outcome in batch:
             if isinstance(outcome, ImageRejected):
                 ledger.reject(row_id, key, outcome.reason, outcome.detail)
             else:
                 ids.append(row_id)
                 keys.append(key)
                 vectors.append(outcome)
+                if scorer is not None:
+                    scorer.add(outcome, texts)
         report(stream.bytes_read, ledger.read)
     stacked = np.stack(vectors) if vectors else np.empty((0, encoder.card.dim), np.float16)
-    return np.asarray(ids, np.int64), keys, stacked
+    scores = scorer.finish() if scorer is not None else None
+    return np.asarray(ids, np.int64), keys, stacked, scores

@@ -127,9 +127,20 @@ class Encoder:
         """
         if not texts:
             return np.empty((0, self.dim), np.float16)
+        return self._embed(self._text_tower, self.tokenize(texts))
+
+    def tokenize(self, texts: list[str]) -> np.ndarray:
+        """What the text tower reads of texts.
+
+        Returns:
+            int64 [len(texts), context length].
+
+        Raises:
+            ConfigurationError: when the tokenizer cannot be loaded.
+        """
         if self._tokenizer is None:
             self._tokenizer = self._load_tokenizer()
-        return self._embed(self._text_tower, self._tokenizer(texts).numpy())
+        return self._tokenizer(texts).numpy()
 
     def _embed(
         self, tower: Callable[[torch.Tensor], torch.Tensor], batch: np.ndarray

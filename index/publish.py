@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,7 +47,11 @@ _LISTS_PROBED = 1 / 16
 
 
 def assemble_manifest(
-    root: Path, sources: Sequence[Source], plans: Sequence[ShardPlan], index_key: str
+    root: Path,
+    sources: Sequence[Source],
+    plans: Sequence[ShardPlan],
+    index_key: str,
+    min_clip_score: float | None = None,
 ) -> Manifest:
     """The manifest of what lies in `root`.
 
@@ -55,6 +60,7 @@ def assemble_manifest(
         sources: every shard of the datastore, by part.
         plans: the index shards.
         index_key: FAISS factory string of the index.
+        min_clip_score: the limit that the index was filled with.
 
     Raises:
         DatastoreError: when a part is missing, or two stages saw different shards or options.
@@ -65,7 +71,7 @@ def assemble_manifest(
         parts = tuple(
             pool.map(lambda source: _part_card(root, source, tagger.maker, encoder.maker), sources)
         )
-    index = _index_card(root, plans, index_key, encoder.dim)
+    index = _index_card(root, plans, index_key, encoder.dim, min_clip_score)
     return Manifest(
         format="tagmine-datastore",
         format_version=FORMAT_VERSION,
@@ -96,9 +102,8 @@ def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCar
             "tagmine build again; it makes the part anew."
         )
     rejects = tuple(_parquet_card(root, rejects_path(s, source.part)) for s in STAGES)
-    untagged = rejects[STAGES.index("index")].rows
-    indexed = embeddings.written - untagged
-    left_out = {"no_tags_row": untagged} if untagged else {}
+    left_out = _count_reasons(root / rejects_path("index", source.part))
+    indexed = embeddings.written - sum(left_out.values())
     return PartCard(
         part=source.part,
         source=source.name,
@@ -112,7 +117,13 @@ def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCar
             "embed": StageCount(embeddings.read, embeddings.written, embeddings.rejected),
             "index": StageCount(embeddings.written, indexed, left_out),
         },
+        captions_dropped=tags.captions_dropped,
     )
+
+
+def _count_reasons(path: Path) -> dict[str, int]:
+    reasons = pq.read_table(path, columns=["reason"]).column("reason").to_pylist()
+    return dict(sorted(Counter(reasons).items()))
 
 
 def _check_footer(footer: PartFooter, source: Source, maker: str, stage: str) -> None:
@@ -128,7 +139,13 @@ def _check_footer(footer: PartFooter, source: Source, maker: str, stage: str) ->
         )
 
 
-def _index_card(root: Path, plans: Sequence[ShardPlan], index_key: str, dim: int) -> IndexCard:
+def _index_card(
+    root: Path,
+    plans: Sequence[ShardPlan],
+    index_key: str,
+    dim: int,
+    min_clip_score: float | None,
+) -> IndexCard:
     trained = read_card(root / TRAINED_INDEX)
     if trained is None:
         raise DatastoreError(f"{root / TRAINED_INDEX} is missing or damaged; run tagmine index.")
@@ -152,6 +169,7 @@ def _index_card(root: Path, plans: Sequence[ShardPlan], index_key: str, dim: int
         trained=_file_card(root, TRAINED_INDEX, 0),
         trained_card=_file_card(root, card_path(TRAINED_INDEX), 0),
         shards=tuple(shards),
+        min_clip_score=min_clip_score,
     )
 
 

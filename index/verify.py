@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from index.build import find_left_out
 from index.search import Datastore
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
@@ -135,13 +136,15 @@ def _check_part(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
     }
     _check_every_sample(part, "mine", tag_ids, rejected["mine"])
     _check_every_sample(part, "embed", embeddings.ids, rejected["embed"])
-    expected = np.intersect1d(embeddings.ids, tag_ids, assume_unique=True)
-    left_out = np.setdiff1d(embeddings.ids, tag_ids, assume_unique=True)
-    if not np.array_equal(np.sort(rejected["index"]), left_out):
+    left_out = find_left_out(embeddings, tag_ids, manifest.index.min_clip_score)
+    reasons = Counter(reason for reason, _ in left_out.values())
+    same_ids = np.array_equal(np.sort(rejected["index"]), embeddings.ids[[*left_out]])
+    if not same_ids or reasons != Counter(part.stages["index"].rejected):
         raise DatastoreError(
-            f"part {part.part}: the index rejects are not the images without tags."
+            f"part {part.part}: the index rejects are not the images without tags or of too low a "
+            "CLIP score."
         )
-    return expected
+    return np.delete(embeddings.ids, [*left_out])
 
 
 def _check_tags(root: Path, manifest: Manifest, part: PartCard) -> tuple[np.ndarray, pa.Array]:
@@ -153,7 +156,8 @@ def _check_tags(root: Path, manifest: Manifest, part: PartCard) -> tuple[np.ndar
     if table.num_rows != part.tags.rows:
         raise DatastoreError(f"{part.tags.path} has {table.num_rows} rows, not {part.tags.rows}.")
     made_by = (footer.part, footer.source, footer.source_sha256, footer.maker)
-    if made_by != (part.part, part.source, part.source_sha256, manifest.tagger.maker):
+    pinned = (part.part, part.source, part.source_sha256, manifest.tagger.maker)
+    if (*made_by, footer.captions_dropped) != (*pinned, part.captions_dropped):
         raise DatastoreError(f"{part.tags.path}: its footer does not agree with the manifest.")
     ids = table.column("id").to_numpy()
     _check_ids(part, part.tags.path, ids)
@@ -190,6 +194,11 @@ def _check_embeddings(manifest: Manifest, part: PartCard, embeddings: Embeddings
     # Not the other way round: a NaN compares false with everything.
     if not np.all(np.abs(norms - 1) < _NORM_TOLERANCE):
         raise DatastoreError(f"{path} has vectors that are not of unit norm.")
+    scores = embeddings.clip_scores()
+    if (scores is not None) != manifest.encoder.clip_scores:
+        raise DatastoreError(f"{path} has CLIP scores where the manifest has none, or none.")
+    if scores is not None and np.any(np.abs(scores) > 1 + 2 * _NORM_TOLERANCE):
+        raise DatastoreError(f"{path} has CLIP scores that are no cosines.")
 
 
 def _check_ids(part: PartCard, path: str, ids: np.ndarray) -> None:

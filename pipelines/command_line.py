@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 
+from pipelines.examples import EXAMPLES
+from pipelines.filter_flags import (
+    add_caption_filters,
+    add_clip_scores,
+    add_min_clip_score,
+    read_caption_filters,
+)
 from pipelines.options import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_CLIP_MODEL,
@@ -19,8 +27,9 @@ from pipelines.options import (
     ShowOptions,
     VerifyOptions,
 )
-from pipelines.show_flags import add_show, check_show
+from pipelines.show_flags import add_annotations, add_show, check_show
 from tagmine import __version__
+from tagmine.backends import DEPENDENCY
 from tagmine.samples import IMAGE_KEYS, SampleFields
 
 Options = (
@@ -35,50 +44,6 @@ Options = (
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
-
-_EXAMPLES = {
-    "build": """\
-examples:
-  tagmine build 'cc3m/{00000..00331}.tar' --out cc3m-tags
-  tagmine build coco/*.tar --out coco-tags --caption-json-field captions
-  tagmine build fashion/*.tar --out fashion-tags --clip-model demo \\
-      --tag-fields articleType,baseColour,brand
-
-An interrupted build goes on where it stopped: run the same command again.""",
-    "mine": """\
-examples:
-  tagmine mine coco/*.tar --out coco-tags --caption-json-field captions
-  tagmine mine coco/*.tar --caption-json-field captions --show 20 --show-html tags.html
-  tagmine mine coco/*.tar --out coco-tags --caption-json-field captions \\
-      --annotations vqa.parquet --annotations-key image_id
-
-Writes tags/ and rejects/mine/. Run embed and index on the same --out next.""",
-    "embed": """\
-example:
-  tagmine embed coco/*.tar --out coco-tags --clip-model ViT-L-14/datacomp_xl_s13b_b90k
-
-Writes embeddings/ and rejects/embed/. Give the same shards and member keys as to mine.""",
-    "index": """\
-examples:
-  tagmine index coco-tags
-  tagmine index cc12m-tags --max-index-memory-usage 2G
-  tagmine index cc12m-tags --index-key OPQ32_128,IVF4096,PQ32x8
-
-Trains once on a uniform sample of all parts, fills index/ and writes manifest.json.""",
-    "verify": """\
-example:
-  tagmine verify coco-tags
-
-Exits with 0 and a summary, or with 1 and the first thing that is not as the manifest says.""",
-    "query": """\
-examples:
-  tagmine query coco-tags photo.jpg -k 5
-  tagmine query coco-tags *.jpg --json > answers.json
-
-For each photo: the nearest images, their captions and tags, and the tags of all of them pooled.
-A pooled tag's votes are the neighbours that have it; its score is their share of the neighbours'
-summed similarity, from 0 to 1.""",
-}
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -144,7 +109,7 @@ def _command(commands, name: str, summary: str) -> argparse.ArgumentParser:
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=_EXAMPLES[name],
+        epilog=EXAMPLES[name],
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -216,11 +181,34 @@ def _add_mine(parser: argparse.ArgumentParser) -> None:
         "(default: the small English caption pipeline inside tagmine)",
     )
     group.add_argument(
-        "--annotations",
-        metavar="FILE",
-        help="further annotations of the same images: a .parquet, .jsonl or .csv with the columns "
-        "key, and caption or question and answer; merged with the captions before mining",
+        "--tag-policy",
+        metavar="DIR",
+        help="folder of word lists that add to those that tagmine decides by, such as "
+        "stop_heads.txt; or cc3m, whose captions say actor and person for names; see docs/tags.md",
     )
+    group.add_argument(
+        "--vocabulary",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="names of your domain, one a line: brand.txt makes entity tags labelled BRAND of "
+        "the brands it lists; repeatable",
+    )
+    group.add_argument(
+        "--relations",
+        action="store_true",
+        help='also keep what relates two objects as tags ("man riding horse")',
+    )
+    group.add_argument(
+        "--scene-graph",
+        default=DEPENDENCY,
+        metavar="PARSER",
+        help="what finds objects and attributes: dependency, SceneGraphParser over the spaCy "
+        "parse; factual, FACTUAL's public T5 checkpoint from the hub; or factual:DIR, one in a "
+        "folder; docs/factual.md tells more (default: %(default)s)",
+    )
+    add_annotations(group)
+    add_caption_filters(parser)
 
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
@@ -246,6 +234,7 @@ def _add_embed(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that decode and resize images (default: %(default)s)",
     )
+    add_clip_scores(group)
 
 
 def _add_index(parser: argparse.ArgumentParser) -> None:
@@ -262,6 +251,7 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="memory that the index may take when it is searched (default: %(default)s)",
     )
+    add_min_clip_score(group)
 
 
 def _add_runner(parser: argparse.ArgumentParser) -> None:
@@ -337,11 +327,17 @@ def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Runner
 
 
 def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOptions:
+    runner = _runner(arguments, beam_args)
     return MineOptions(
         arguments.out or "",
         _inputs(arguments),
-        _runner(arguments, beam_args),
+        runner,
         arguments.spacy_model,
+        arguments.tag_policy,
+        tuple(arguments.vocabulary),
+        arguments.relations,
+        arguments.scene_graph,
+        read_caption_filters(arguments),
         arguments.annotations,
     )
 
@@ -363,19 +359,23 @@ def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOp
         arguments.clip_model,
         arguments.batch_size,
         arguments.num_prepro_workers,
+        arguments.clip_scores,
     )
 
 
 def _index(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> IndexOptions:
     runner = _runner(arguments, beam_args)
     memory = arguments.max_index_memory_usage
-    return IndexOptions(arguments.out, runner, arguments.index_key, memory)
+    return IndexOptions(
+        arguments.out, runner, arguments.index_key, memory, arguments.min_clip_score
+    )
 
 
 def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOptions:
-    return BuildOptions(
-        _mine(arguments, beam_args), _embed(arguments, beam_args), _index(arguments, beam_args)
-    )
+    embed, index = _embed(arguments, beam_args), _index(arguments, beam_args)
+    if index.min_clip_score is not None:
+        embed = dataclasses.replace(embed, clip_scores=True)
+    return BuildOptions(_mine(arguments, beam_args), embed, index)
 
 
 def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> VerifyOptions:

@@ -26,7 +26,7 @@ from pipelines.shards import (
     progress_for,
     refuse_mixing,
 )
-from pipelines.summary import print_stage
+from pipelines.summary import print_clip_scores, print_stage
 from tagmine.errors import TagmineError
 from tagmine.layout import ENCODER_PIN, locked
 from tagmine.manifest import EncoderPin, write_pin
@@ -73,7 +73,7 @@ class EmbedShards(beam.PTransform):
 def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
         encoder = shared.acquire(lambda: load_encoder(job.clip_model, num_threads=job.num_threads))
-        if embed_fingerprint(encoder, job.options.fields, job.options.limits) != job.maker:
+        if embed_fingerprint(encoder, job.options) != job.maker:
             raise TagmineError(
                 "a worker's encoder differs from the launcher's: tagmine, open_clip or the weights "
                 "have another version there. Install the same ones everywhere and start again."
@@ -96,13 +96,23 @@ def prepare(options: EmbedOptions) -> EncoderPin:
     """
     encoder = load_encoder(options.clip_model)
     part_options = _part_options(options)
-    maker = embed_fingerprint(encoder, part_options.fields, part_options.limits)
+    maker = embed_fingerprint(encoder, part_options)
     card = dataclasses.asdict(encoder.card)
-    return EncoderPin(**card, fingerprint=encoder.card.fingerprint, maker=maker)
+    return EncoderPin(
+        **card,
+        fingerprint=encoder.card.fingerprint,
+        maker=maker,
+        clip_scores=options.clip_scores,
+    )
 
 
 def _part_options(options: EmbedOptions) -> PartOptions:
-    return PartOptions(options.inputs.fields, options.batch_size, options.num_prepro_workers)
+    return PartOptions(
+        options.inputs.fields,
+        options.batch_size,
+        options.num_prepro_workers,
+        clip_scores=options.clip_scores,
+    )
 
 
 def _threads_per_worker(runner: RunnerOptions) -> int | None:
@@ -136,3 +146,5 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
         kept = count_kept(progress)
     print_stage(console, plan.root, "embed", plan.sources, kept)
+    if options.clip_scores:
+        print_clip_scores(console, plan.root, plan.sources)

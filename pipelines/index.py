@@ -23,7 +23,7 @@ from index.spec import choose_spec, parse_bytes, training_size
 from pipelines.options import IndexOptions
 from pipelines.runner import check_runner, run_job
 from pipelines.summary import print_count
-from tagmine.embeddings import open_embeddings
+from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError
 from tagmine.layout import (
     ENCODER_PIN,
@@ -46,12 +46,14 @@ class IndexJob:
         index_key: FAISS factory string.
         parts: every part, in order.
         shards: which parts go into which index shard.
+        min_clip_score: lowest CLIP score of an image that is indexed, None for no limit.
     """
 
     root: str
     index_key: str
     parts: tuple[int, ...]
     shards: tuple[ShardPlan, ...]
+    min_clip_score: float | None
 
 
 def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
@@ -76,7 +78,7 @@ def _list_shards(job: IndexJob) -> Iterator[ShardPlan]:
 
 
 def _fill(plan: ShardPlan, job: IndexJob) -> int:
-    fill_shard(Path(job.root), plan, job.index_key)
+    fill_shard(Path(job.root), plan, job.index_key, job.min_clip_score)
     return plan.shard
 
 
@@ -117,17 +119,20 @@ def index(
             f"{root}: no image could be embedded, so there is nothing to index. The reasons are in "
             f"{root / 'rejects' / 'embed'}."
         )
+    _check_scores(options, root, parts)
     index_key, reason = _choose(options, count, parts[0].dim, allowed)
     console.print(f"index  {reason}", highlight=False)
     plans = plan_shards(rows)
-    job = IndexJob(str(root), index_key, tuple(part for part, _ in rows), tuple(plans))
+    limit = options.min_clip_score
+    job = IndexJob(str(root), index_key, tuple(part for part, _ in rows), tuple(plans), limit)
     run_job(options.runner, lambda p: build(p, job), None)
     remove_other_shards(root, plans)
-    manifest = assemble_manifest(root, sources, plans, index_key)
+    manifest = assemble_manifest(root, sources, plans, index_key, limit)
     if manifest.images == 0:
         raise ConfigurationError(
-            f"{root}: no image has both an embedding and a caption, so there is nothing to find. "
-            f"The reasons are in {root / 'rejects'}."
+            f"{root}: no image has both an embedding and a caption"
+            f"{'' if limit is None else ' and a CLIP score of at least ' + format(limit, 'g')}, "
+            f"so there is nothing to find. The reasons are in {root / 'rejects'}."
         )
     write_manifest(root, manifest)
     print_count(console, "index", manifest.totals["index"])
@@ -143,6 +148,19 @@ def _check_stages(root: Path, sources: Sequence[Source]) -> None:
                 f"tagmine {stage}, the first being {missing[0].name} ({missing[0].url}). Run "
                 f"tagmine {stage} with them first."
             )
+
+
+def _check_scores(options: IndexOptions, root: Path, parts: Sequence[EmbeddingsPart]) -> None:
+    if options.min_clip_score is None:
+        return
+    unmeasured = [part.footer.source for part in parts if part.clip_scores() is None]
+    if unmeasured:
+        raise ConfigurationError(
+            f"--min-clip-score {options.min_clip_score:g}: the CLIP scores of {len(unmeasured):,} "
+            f"of {len(parts):,} shards of {root} were not measured, the first being "
+            f"{unmeasured[0]}. Run tagmine embed --clip-scores with every shard first; it embeds "
+            "them again."
+        )
 
 
 def _choose(options: IndexOptions, count: int, dim: int, allowed: int) -> tuple[str, str]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines.options import MineOptions
-from pipelines.progress import count_kept
+from pipelines.progress import count_cut, count_kept, record_cut
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import (
     Plan,
@@ -29,6 +30,8 @@ from tagmine.annotations import (
     look_up_table,
     open_annotations,
 )
+from tagmine.caption_filters import CaptionFilters, load_judge
+from tagmine.domain_vocabulary import load_vocabulary
 from tagmine.errors import TagmineError
 from tagmine.layout import TAGGER_PIN, locked, temporary_path
 from tagmine.manifest import TaggerPin, write_pin
@@ -36,7 +39,8 @@ from tagmine.mine import mine_fingerprint, mine_part
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
-from tagmine.tagger import load_tagger
+from tagmine.tag_policy import load_policy
+from tagmine.tagger import TaggerInputs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,17 +50,19 @@ class MineJob:
     Attributes:
         root: the datastore's folder.
         fields: where captions are.
-        spacy_model: the pipeline, None for the embedded one.
+        tagger: what the worker loads its tagger from.
         maker: fingerprint that the worker's own tagger must have.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        filters: which captions are mined; the blocklist's words and not its path.
         annotations: the index of further annotations, in the datastore's folder.
     """
 
     root: str
     fields: SampleFields
-    spacy_model: str | None
+    tagger: TaggerInputs
     maker: str
     progress: str | None
+    filters: CaptionFilters
     annotations: str | None = None
 
 
@@ -77,16 +83,22 @@ class MineShards(beam.PTransform):
 
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
-        tagger = shared.acquire(lambda: load_tagger(job.spacy_model))
-        path = Path(job.annotations) if job.annotations else None
-        with open_annotations(path) as annotations:
+        tagger = shared.acquire(lambda: job.tagger.load())
+        index = Path(job.annotations) if job.annotations else None
+        before = tagger.cut
+        with open_annotations(index) as annotations:
             sha256 = annotations and annotations.sha256
-            if mine_fingerprint(tagger, job.fields, sha256) != job.maker:
+            if mine_fingerprint(tagger, job.fields, job.filters, sha256) != job.maker:
                 raise TagmineError(
-                    "a worker's tagger differs from the launcher's: tagmine, spaCy or the pipeline "
-                    "has another version there. Install the same ones everywhere and start again."
+                    "a worker's tagger or filters differ from the launcher's: tagmine, spaCy, the "
+                    "pipeline or py3langid has another version there. Install the same ones "
+                    "everywhere and start again."
                 )
-            return mine_part(Path(job.root), source, job.fields, tagger, report, annotations)
+            root, filters = Path(job.root), job.filters
+            result = mine_part(root, source, job.fields, tagger, report, filters, annotations)
+        Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
+        record_cut(job.progress, tagger.cut)
+        return result
 
     return process_part("mine", source, job.progress, make)
 
@@ -96,16 +108,33 @@ def build(root: beam.Pipeline, sources: Sequence[Source], job: MineJob) -> beam.
     return root | "List shards" >> beam.Create(sources) | "Mine shards" >> MineShards(job)
 
 
+def tagger_inputs(options: MineOptions) -> TaggerInputs:
+    """What the options say of the tagger, with the files they name read.
+
+    Raises:
+        ConfigurationError: for a policy folder or vocabulary file that cannot be used.
+    """
+    return TaggerInputs(
+        spacy_model=options.spacy_model,
+        policy=load_policy(options.tag_policy),
+        vocabulary=load_vocabulary(options.vocabularies),
+        relations=options.relations,
+        scene_graph=options.scene_graph,
+    )
+
+
 def prepare(options: MineOptions) -> TaggerPin:
     """Load the tagger, so that a wrong one stops the command before any shard is opened.
 
     Raises:
-        ConfigurationError: for a pipeline or a table of annotations that is not there or cannot be
-            used.
+        ConfigurationError: for a pipeline or annotations that are not there or cannot be used, or
+            a language that cannot be told.
     """
     table = annotation_table(options)
     sha256 = table and table.sha256
-    tagger = load_tagger(options.spacy_model)
+    filters = options.filters
+    load_judge(filters)
+    tagger = tagger_inputs(options).load()
     card = tagger.card
     fields = options.inputs.fields
     return TaggerPin(
@@ -113,13 +142,20 @@ def prepare(options: MineOptions) -> TaggerPin:
         version=card.version,
         spacy=card.spacy,
         backend=card.backend,
+        policy=card.policy,
+        vocabularies=card.vocabularies,
+        relations=card.relations,
         fingerprint=card.fingerprint,
         image_keys=fields.image_keys,
         caption_key=fields.caption_key,
         json_key=fields.json_key,
         caption_json_fields=fields.caption_json_fields,
         tag_fields=fields.tag_fields,
-        maker=mine_fingerprint(tagger, fields, sha256),
+        maker=mine_fingerprint(tagger, fields, filters, sha256),
+        min_caption_words=filters.min_words,
+        max_caption_words=filters.max_words,
+        language=filters.language,
+        blocklist_sha256=filters.blocklist_sha256,
         annotations_sha256=sha256,
         annotations_key=fields.annotations_key,
     )
@@ -155,23 +191,24 @@ def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> 
     # Where the workers can read it: they write their parts to the same folder.
     with temporary_path(plan.root / "annotations") as index:
         counts = index_annotations(table, index)
-        _mine_all(options, plan, pin, console, index)
+        _mine_all(options, plan, pin, console, str(index))
     print_annotations(console, plan.root, plan.sources, table, counts)
 
 
 def _mine_all(
-    options: MineOptions, plan: Plan, pin: TaggerPin, console: Console, index: Path | None
+    options: MineOptions, plan: Plan, pin: TaggerPin, console: Console, index: str | None
 ) -> None:
     write_pin(plan.root / TAGGER_PIN, pin)
     with progress_for(options.runner, console, "mine", plan.sources) as progress:
-        job = MineJob(
-            str(plan.root),
-            options.inputs.fields,
-            options.spacy_model,
-            pin.maker,
-            progress,
-            str(index) if index else None,
-        )
+        fields = options.inputs.fields
+        inputs = tagger_inputs(options)
+        job = MineJob(str(plan.root), fields, inputs, pin.maker, progress, options.filters, index)
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-        kept = count_kept(progress)
+        kept, cut = count_kept(progress), count_cut(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)
+    if cut:
+        console.print(
+            f"         {cut:,} captions were cut at a limit of the scene graph parser; some of "
+            "their tags may be missing",
+            soft_wrap=True,
+        )

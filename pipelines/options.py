@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from tagmine.backends import DEPENDENCY, check_backend
+from tagmine.caption_filters import NO_FILTERS, CaptionFilters
 from tagmine.errors import ConfigurationError
 from tagmine.samples import SampleFields
 
@@ -67,16 +69,23 @@ class MineOptions:
     """`tagmine mine`.
 
     Raises:
-        ConfigurationError: for a key to join annotations by, without annotations.
+        ConfigurationError: for an unknown scene graph parser, or a key to join annotations by
+            without annotations.
     """
 
     out: str
     inputs: InputOptions
     runner: RunnerOptions
     spacy_model: str | None = None
+    tag_policy: str | None = None
+    vocabularies: tuple[str, ...] = ()
+    relations: bool = False
+    scene_graph: str = DEPENDENCY
+    filters: CaptionFilters = NO_FILTERS
     annotations: str | None = None
 
     def __post_init__(self) -> None:
+        check_backend(self.scene_graph)
         key = self.inputs.fields.annotations_key
         if key is not None and self.annotations is None:
             raise ConfigurationError(
@@ -120,6 +129,7 @@ class EmbedOptions:
     clip_model: str = DEFAULT_CLIP_MODEL
     batch_size: int = DEFAULT_BATCH_SIZE
     num_prepro_workers: int = 4
+    clip_scores: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -132,12 +142,24 @@ class EmbedOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """`tagmine index`."""
+    """`tagmine index`.
+
+    Raises:
+        ConfigurationError: for a score that is no cosine.
+    """
 
     out: str
     runner: RunnerOptions
     index_key: str | None = None
     max_index_memory_usage: str = DEFAULT_INDEX_MEMORY
+    min_clip_score: float | None = None
+
+    def __post_init__(self) -> None:
+        # A NaN compares false with everything.
+        if self.min_clip_score is not None and not -1 <= self.min_clip_score <= 1:
+            raise ConfigurationError(
+                f"--min-clip-score {self.min_clip_score}: it is a cosine, from -1 to 1."
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -84,6 +84,18 @@ def read_failure(folder: str) -> str | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def record_cut(folder: str | None, cut: int) -> None:
+    """Leave the number of captions that this process has cut so far, if it has cut any."""
+    if folder and cut:
+        (Path(folder) / f"cut-{os.getpid()}.json").write_text(json.dumps(cut))
+
+
+def count_cut(folder: str | None) -> int:
+    """How many captions all processes have cut; 0 where workers are elsewhere."""
+    found = Path(folder).glob("cut-*.json") if folder else ()
+    return sum(json.loads(path.read_text()) for path in found)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _State:
     bytes_read: int

@@ -158,4 +158,6 @@ def process_part(
     Metrics.counter(stage, "parts_made" if result.made else "parts_kept").inc()
     for reason, count in footer.rejected.items():
         Metrics.counter(stage, f"rejected_{reason}").inc(count)
+    for reason, count in footer.captions_dropped.items():
+        Metrics.counter(stage, f"dropped_{reason}").inc(count)
     return result

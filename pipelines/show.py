@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from pipelines.mine import annotation_table
+from pipelines.mine import annotation_table, tagger_inputs
 from pipelines.options import ShowOptions
 from tagmine.annotations import index_annotations, open_annotations
+from tagmine.caption_filters import load_judge
 from tagmine.errors import ConfigurationError
+from tagmine.image_text import ImageReader
 from tagmine.layout import write_atomically
 from tagmine.preview import preview_shards
 from tagmine.printable import printable
@@ -29,7 +31,6 @@ from tagmine.show import (
 )
 from tagmine.show_html import render_page
 from tagmine.sources import expand_shards, number_sources
-from tagmine.tagger import load_tagger
 from tagmine.tags import Tag
 
 _STYLES = {
@@ -52,7 +53,8 @@ def run(options: ShowOptions, console: Console) -> None:
     fields = mine.inputs.fields
     sources = number_sources(expand_shards(mine.inputs.shards), mine.inputs.dataset, [])
     table = annotation_table(mine)
-    tagger = load_tagger(mine.spacy_model)
+    judge = load_judge(mine.filters) if mine.filters.active else None
+    tagger = tagger_inputs(mine).load()
     preview_shards(sources, fields)
     with tempfile.TemporaryDirectory(prefix="tagmine-") as folder:
         index = None
@@ -60,7 +62,7 @@ def run(options: ShowOptions, console: Console) -> None:
             index = Path(folder) / "annotations"
             index_annotations(table, index)
         with open_annotations(index) as annotations:
-            found = show_samples(sources, fields, tagger, annotations)
+            found = show_samples(sources, ImageReader(fields, judge, annotations), tagger)
             images = list(itertools.islice(found, options.samples))
     noun = "sample" if len(images) == 1 else "samples"
     subtitle = f"{len(images):,} {noun}; {tagger.card.pipeline} {tagger.card.version}"

@@ -1,9 +1,19 @@
-"""The flags of `tagmine mine --show`, and what argparse cannot say of them."""
+"""The flags of merging and of `tagmine mine --show`, and what argparse cannot say of them."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+
+
+def add_annotations(group: argparse._ArgumentGroup) -> None:
+    """Add the flag to the group of mining."""
+    group.add_argument(
+        "--annotations",
+        metavar="FILE",
+        help="further annotations of the same images: a .parquet, .jsonl or .csv with the columns "
+        "key, and caption or question and answer; merged with the captions before mining",
+    )
 
 
 def add_show(parser: argparse.ArgumentParser) -> None:

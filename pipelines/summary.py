@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from tagmine.annotations import AnnotationCounts, AnnotationTable
@@ -15,6 +17,8 @@ from tagmine.manifest import StageCount, sum_counts
 from tagmine.parts import PartFooter, read_tags_footer
 from tagmine.rejects import REASONS
 from tagmine.sources import Source
+
+_QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5)
 
 
 def _footer(root: Path, stage: str, part: int) -> PartFooter:
@@ -39,6 +43,26 @@ def print_stage(
     total = sum_counts([StageCount(f.read, f.written, f.rejected) for f in footers])
     before = f"; {kept:,} of {len(sources):,} parts were finished before" if kept else ""
     print_count(console, stage, total, before)
+    dropped = sum((Counter(f.captions_dropped) for f in footers), start=Counter())
+    if dropped:
+        reasons = ", ".join(f"{count:,} × {reason}" for reason, count in sorted(dropped.items()))
+        console.print(
+            f"         {dropped.total():,} captions left out of images that stay: {reasons}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def print_clip_scores(console: Console, root: Path, sources: Sequence[Source]) -> None:
+    """Print how the CLIP scores of the job's shards are spread, for whoever sets a limit."""
+    parts = [open_embeddings(root / embeddings_path(source.part)) for source in sources]
+    measured = [scores for part in parts if (scores := part.clip_scores()) is not None]
+    scores = np.concatenate(measured)
+    known = scores[~np.isnan(scores)]
+    if len(known):
+        pairs = zip(_QUANTILES, np.quantile(known, _QUANTILES), strict=True)
+        text = ", ".join(f"{share:.0%} below {score:.3f}" for share, score in pairs)
+        console.print(f"         CLIP scores: {text}", highlight=False, soft_wrap=True)
 
 
 def print_annotations(

@@ -15,7 +15,12 @@ from tagmine.parts import PartFooter, embeddings_schema, parse_footer, rows_sha2
 
 
 def write_embeddings(
-    path: Path, ids: np.ndarray, keys: Sequence[str], vectors: np.ndarray, footer: PartFooter
+    path: Path,
+    ids: np.ndarray,
+    keys: Sequence[str],
+    vectors: np.ndarray,
+    footer: PartFooter,
+    clip_scores: np.ndarray | None = None,
 ) -> None:
     """Write an embeddings part, whole or not at all.
 
@@ -25,26 +30,25 @@ def write_embeddings(
         keys: n namespaced keys.
         vectors: float16 [n, dim], unit norm.
         footer: its footer; `rows_sha256` is filled in here.
+        clip_scores: float32 [n], NaN where an image has none; None when they were not measured.
 
     Raises:
         ValueError: for arrays of other types or lengths, or ids that do not ascend.
     """
-    if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.ndim != 2:
-        raise ValueError(
-            f"expected int64 ids and float16 vectors, got {ids.dtype}, {vectors.dtype}"
-        )
-    if not len(ids) == len(keys) == len(vectors) or np.any(np.diff(ids) <= 0):
-        raise ValueError("ids, keys and vectors must have one length, and ids must ascend")
+    _check_columns(ids, keys, vectors, clip_scores)
+    scored = clip_scores is not None
     dim = vectors.shape[1]
-    hashed = rows_sha256(ids.tobytes(), np.ascontiguousarray(vectors).tobytes())
+    hashed = _hash_rows(ids, np.ascontiguousarray(vectors), clip_scores)
     footer = dataclasses.replace(footer, rows_sha256=hashed)
-    schema = embeddings_schema(dim).with_metadata(footer.to_metadata())
+    schema = embeddings_schema(dim, scored).with_metadata(footer.to_metadata())
     values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     columns = [
         pa.array(ids),
         pa.array(keys, pa.string()),
         pa.FixedSizeListArray.from_arrays(values, dim),
     ]
+    if scored:
+        columns.append(pa.array(clip_scores, from_pandas=True))
     batch = pa.record_batch(columns, schema=schema)
     with (
         atomic_path(path) as temporary,
@@ -52,6 +56,31 @@ def write_embeddings(
         pa.ipc.new_file(sink, schema) as writer,
     ):
         writer.write_batch(batch)
+
+
+def _check_columns(
+    ids: np.ndarray, keys: Sequence[str], vectors: np.ndarray, clip_scores: np.ndarray | None
+) -> None:
+    if ids.dtype != np.int64 or vectors.dtype != np.float16 or vectors.ndim != 2:
+        raise ValueError(
+            f"expected int64 ids and float16 vectors, got {ids.dtype}, {vectors.dtype}"
+        )
+    if not len(ids) == len(keys) == len(vectors) or np.any(np.diff(ids) <= 0):
+        raise ValueError("ids, keys and vectors must have one length, and ids must ascend")
+    if clip_scores is None:
+        return
+    if (clip_scores.dtype, clip_scores.shape) != (np.float32, ids.shape):
+        raise ValueError(
+            f"expected float32 scores [{len(ids)}], got {clip_scores.dtype} {clip_scores.shape}"
+        )
+
+
+def _hash_rows(ids: np.ndarray, vectors: np.ndarray, clip_scores: np.ndarray | None) -> str:
+    if clip_scores is None:
+        return rows_sha256(ids.tobytes(), vectors.tobytes())
+    # One NaN for all, whatever bits a null had under it.
+    scores = np.where(np.isnan(clip_scores), np.float32(np.nan), clip_scores)
+    return rows_sha256(ids.tobytes(), vectors.tobytes(), scores.tobytes())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +99,7 @@ class EmbeddingsPart:
     ids: np.ndarray
     vectors: np.ndarray
     _keys: pa.StringArray
+    _clip_scores: pa.FloatArray | None = None
 
     @property
     def dim(self) -> int:
@@ -93,17 +123,28 @@ class EmbeddingsPart:
         self._keys.validate(full=True)
         return self._keys
 
+    def clip_scores(self) -> np.ndarray | None:
+        """CLIP scores float32 [n], NaN where an image has none; None when not measured.
+
+        Raises:
+            pyarrow.ArrowInvalid: when the file states lengths that its buffers do not have.
+        """
+        if self._clip_scores is None:
+            return None
+        self._clip_scores.validate(full=True)
+        return self._clip_scores.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+
     def check_rows(self) -> None:
-        """Recompute the hash of ids and vectors.
+        """Recompute the hash of ids, vectors and scores.
 
         Raises:
             DatastoreError: when it is not the one that the footer names.
         """
-        found = rows_sha256(self.ids.tobytes(), self.vectors.tobytes())
+        found = _hash_rows(self.ids, self.vectors, self.clip_scores())
         if found != self.footer.rows_sha256:
             raise DatastoreError(
-                f"{self.path}: its ids or vectors have changed since it was written. Run tagmine "
-                "build again with the same shards; it makes the part anew."
+                f"{self.path}: its ids, vectors or scores have changed since it was written. Run "
+                "tagmine build again with the same shards; it makes the part anew."
             )
 
 
@@ -127,7 +168,8 @@ def open_embeddings(path: Path) -> EmbeddingsPart:
 
 def _map_rows(path: Path, footer: PartFooter, reader: pa.ipc.RecordBatchFileReader):
     dim = reader.schema.field("embedding").type.list_size
-    if not reader.schema.remove_metadata().equals(embeddings_schema(dim)):
+    scored = "clip_score" in reader.schema.names
+    if not reader.schema.remove_metadata().equals(embeddings_schema(dim, scored)):
         raise ValueError(f"its schema is {reader.schema.remove_metadata()}")
     if reader.num_record_batches != 1:
         raise ValueError(f"it has {reader.num_record_batches} record batches, expected 1")
@@ -138,4 +180,5 @@ def _map_rows(path: Path, footer: PartFooter, reader: pa.ipc.RecordBatchFileRead
         raise ValueError(f"it has {batch.num_rows} rows, its footer says {footer.written}")
     ids = batch.column("id").to_numpy(zero_copy_only=True)
     flat = batch.column("embedding").flatten().to_numpy(zero_copy_only=True)
-    return EmbeddingsPart(path, footer, ids, flat.reshape(-1, dim), batch.column("key"))
+    scores = batch.column("clip_score") if scored else None
+    return EmbeddingsPart(path, footer, ids, flat.reshape(-1, dim), batch.column("key"), scores)

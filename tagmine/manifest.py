@@ -80,6 +80,7 @@ class PartCard:
     embeddings: FileCard
     rejects: tuple[FileCard, ...]
     stages: dict[Literal["mine", "embed", "index"], StageCount]
+    captions_dropped: dict[str, _Count] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,6 +93,9 @@ class TaggerPin:
     version: str
     spacy: str
     backend: str
+    policy: _Sha256
+    vocabularies: tuple[tuple[str, _Sha256], ...]
+    relations: bool
     fingerprint: _Sha256
     image_keys: tuple[str, ...]
     caption_key: str
@@ -99,6 +103,10 @@ class TaggerPin:
     caption_json_fields: tuple[str, ...]
     tag_fields: tuple[str, ...]
     maker: _Sha256
+    min_caption_words: _Count = 0
+    max_caption_words: _Count | None = None
+    language: str | None = None
+    blocklist_sha256: _Sha256 | None = None
     annotations_sha256: _Sha256 | None = None
     annotations_key: str | None = None
 
@@ -118,6 +126,7 @@ class EncoderPin:
     precision: str
     fingerprint: _Sha256
     maker: _Sha256
+    clip_scores: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,6 +156,7 @@ class IndexCard:
     trained: FileCard
     trained_card: FileCard
     shards: tuple[IndexShardCard, ...]
+    min_clip_score: Annotated[float, Field(ge=-1, le=1)] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -188,7 +198,8 @@ class Manifest:
 
 def pin_bytes(pin: TaggerPin | EncoderPin) -> bytes:
     """The content of the file that records a pin."""
-    return TypeAdapter(type(pin)).dump_json(pin, indent=1) + b"\n"
+    # Options that are not used are left out, as they are in files of before there were any.
+    return TypeAdapter(type(pin)).dump_json(pin, indent=1, exclude_defaults=True) + b"\n"
 
 
 def write_pin(path: Path, pin: TaggerPin | EncoderPin) -> None:
@@ -225,7 +236,7 @@ def fingerprint(*values: object) -> str:
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
     """Publish the datastore: the last thing that a build does."""
-    data = TypeAdapter(Manifest).dump_json(manifest, indent=1)
+    data = TypeAdapter(Manifest).dump_json(manifest, indent=1, exclude_defaults=True)
     write_atomically(root / MANIFEST, data + b"\n")
 
 

@@ -7,15 +7,16 @@ words are mostly right there, and with the part of speech mended the noun phrase
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+    from spacy.tokens import Token
 
 _NOUN_TAGS = frozenset({"NN", "NNS", "NNP", "NNPS"})
-_VERB_TAGS = frozenset({"VB", "VBP", "VBZ", "VBD", "VBG", "VBN"})
+_FINITE_TAGS = frozenset({"VB", "VBP", "VBZ", "VBD"})
 # What follows the subject of a fragment: a participle, a preposition, a verb, a possessive.
 _FOLLOWING = frozenset(
     {"VBG", "VBN", "IN", "VBZ", "VBP", "VBD", "POS", "CC", "WDT", "WP", ".", ","}
@@ -26,40 +27,64 @@ _OPENING = frozenset({"", ":", ",", ".", "DT", "PRP$", "CD", "JJ"})
 _CLOSING = frozenset({"IN", ".", ",", ":", "CC", "VBZ", "VBG", "VBN"})
 # Words that only a noun phrase has to the left of its noun.
 _NOMINAL_DEPS = frozenset({"det", "amod", "nummod", "poss", "compound"})
+# What a parser makes of a subject before its participle ("couple holding hands").
+_STRAY_DEPS = frozenset({"advmod", "dep", "intj", "meta", "npadvmod"})
+# What a tagger makes of an object's name that it does not know, at the start of a caption.
+_STRAY_TAGS = frozenset({"VB", "VBP", "UH", "FW"})
 # Dependencies under which spaCy looks for a noun phrase.
 _CHUNK_DEPS = frozenset(
     {"ROOT", "nsubj", "nsubjpass", "dobj", "pobj", "dative", "attr", "appos", "oprd", "conj"}
 )
 
 
-def mend_caption(doc: Doc, policy: TagPolicy) -> None:
+def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str], list[str]]:
     """Mends parts of speech, and the arcs within known compounds, in place.
 
     Args:
-        doc: a parsed caption.
+        tokens: a parsed caption.
         policy: which words are objects, verbs, or one thing together.
+
+    Returns:
+        The words, case-folded, and their tags as mended.
     """
-    tags = [token.tag_ for token in doc]
-    words = [token.lower_ for token in doc]
+    tags = [token.tag_ for token in tokens]
+    words = [token.lower_ for token in tokens]
     for i, (tag, word) in enumerate(zip(tags, words, strict=True)):
         if word in policy.compound_starts:
-            _mend_compound(doc, words, i, policy)
+            _mend_compound(tokens, words, i, policy)
         if tag in _NOUN_TAGS:
-            if i and word in policy.verbs and tags[i - 1] in _NOUN_TAGS:
-                _make_verb(doc, i)
-        elif _is_fragment_noun(tags, words, i, policy) or (
-            tag in _VERB_TAGS and _has_noun_modifiers(doc, tags, i)
-        ):
-            _make_noun(doc[i])
+            if i and word in policy.verbs and _is_verb(tags, word, i):
+                _make_verb(tokens, i)
+            elif tokens[i].dep_ in _STRAY_DEPS and tags[i + 1 : i + 2] == ["VBG"]:
+                tokens[i].dep_ = "nsubj"
+        elif tag == "VBG" and i and tags[i - 1] in _NOUN_TAGS and _is_taken_for_noun(tokens, i):
+            _make_participle(tokens, i)
+        elif _is_fragment_noun(tags, words, i, policy):
+            _make_noun(tokens[i])
+        elif i and tag in _FINITE_TAGS and _has_noun_modifiers(tokens[i]):
+            if (
+                tags[i - 1] in _NOUN_TAGS
+                and words[i - 1] not in policy.attribute_nouns
+                and _singular(word) not in policy.nouns
+            ):
+                _make_verb(tokens, i)
+            else:
+                _make_noun(tokens[i])
         else:
             continue
-        tags[i] = doc[i].tag_
+        tags[i] = tokens[i].tag_
+    return words, tags
 
 
 def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPolicy) -> bool:
     """Whether a known object stands where a fragment has one, and not as a modifier."""
     if words[i] not in policy.nouns:
-        return False
+        return (
+            i == 0
+            and tags[0] in _STRAY_TAGS
+            and tags[1:2] in (["VBG"], ["IN"], ["CC"])
+            and words[0] not in policy.imperatives
+        )
     before = tags[i - 1] if i else ""
     after = tags[i + 1] if i + 1 < len(tags) else "."
     if before == "IN":
@@ -67,24 +92,31 @@ def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPoli
     return before in _OPENING and not (before == "JJ" and tags[i] == "VBG") and after in _FOLLOWING
 
 
-def _has_noun_modifiers(doc: Doc, tags: list[str], i: int) -> bool:
-    """Whether the parser hung an article, adjective or number before a word called a verb."""
-    if i == 0 or tags[i] in ("VBG", "VBN"):
-        return False
-    return any(child.dep_ in _NOMINAL_DEPS for child in doc[i].lefts)
+def _is_verb(tags: list[str], word: str, i: int) -> bool:
+    """Whether a verb's form agrees with the noun before it: "a kite sits", "chickens graze"."""
+    if word.endswith("s"):
+        return tags[i - 1] in ("NN", "NNP")
+    return tags[i - 1] in ("NNS", "NNPS") or word.endswith("ing")
+
+
+def _has_noun_modifiers(token: Token) -> bool:
+    """Whether the parser hung an article, adjective or noun before a word as before a noun."""
+    return any(child.dep_ in _NOMINAL_DEPS for child in token.lefts)
 
 
 def _make_noun(token: Token) -> None:
     lower = token.lower_
-    plural = len(lower) > 3 and lower.endswith("s") and not lower.endswith(("ss", "us", "is"))
-    token.tag_ = "NNS" if plural else "NN"
+    lemma = _singular(lower)
+    token.tag_ = "NN" if lemma == lower else "NNS"
     token.pos_ = "NOUN"
-    token.lemma_ = _singular(lower) if plural else lower
+    token.lemma_ = lemma
     if token.dep_ not in _CHUNK_DEPS:
         token.dep_ = _likely_dep(token)
 
 
 def _singular(word: str) -> str:
+    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith(("ches", "shes", "sses", "xes", "zes")):
@@ -98,10 +130,11 @@ def _likely_dep(token: Token) -> str:
     return "nsubj" if token.i < token.head.i else "dobj"
 
 
-def _make_verb(doc: Doc, i: int) -> None:
+def _make_verb(tokens: Sequence[Token], i: int) -> None:
     """The verb of "an old kite sits": what was its compound becomes its subject."""
-    verb, noun = doc[i], doc[i - 1]
-    verb.tag_, verb.pos_ = "VBZ", "VERB"
+    verb, noun = tokens[i], tokens[i - 1]
+    if verb.pos_ != "VERB":
+        verb.tag_, verb.pos_ = "VBZ", "VERB"
     if noun.head.i != i:
         return
     noun.dep_ = "nsubj"
@@ -110,14 +143,37 @@ def _make_verb(doc: Doc, i: int) -> None:
             child.head = noun
 
 
-def _mend_compound(doc: Doc, words: list[str], i: int, policy: TagPolicy) -> None:
+def _is_taken_for_noun(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the parser made a participle the noun of the phrase before it."""
+    before = tokens[i - 1]
+    return (
+        before.head.i == i
+        and before.dep_ in ("compound", "nmod", "amod")
+        and tokens[i].dep_ in ("pobj", "dobj", "attr", "conj", "appos")
+    )
+
+
+def _make_participle(tokens: Sequence[Token], i: int) -> None:
+    """The standing of "of a fisherman standing": the fisherman takes its place in the sentence."""
+    participle, noun = tokens[i], tokens[i - 1]
+    noun.dep_, noun.head = participle.dep_, participle.head
+    participle.dep_, participle.head = "acl", noun
+    for child in list(participle.lefts):
+        if child.dep_ in _NOMINAL_DEPS:
+            child.head = noun
+
+
+def _mend_compound(tokens: Sequence[Token], words: list[str], i: int, policy: TagPolicy) -> None:
     """Joins the two words of a known compound that the parser took apart ("stop" "sign")."""
-    if i + 1 >= len(doc) or not policy.is_compound(words[i], words[i + 1], doc[i + 1].lemma_):
+    if i + 1 >= len(tokens) or not policy.is_compound(words[i], words[i + 1], tokens[i + 1].lemma_):
         return
-    first, noun = doc[i], doc[i + 1]
+    first, noun = tokens[i], tokens[i + 1]
     if noun.tag_ not in _NOUN_TAGS:
         _make_noun(noun)
     if first.head.i == noun.i and first.dep_ in ("compound", "amod"):
+        return
+    if noun.head.i != i and first.is_ancestor(noun):
+        # What stands between them in the tree would then hang on itself.
         return
     if noun.head.i == i:
         above, dep = first.head, first.dep_

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tagmine.annotations import AnnotationIndex, join_key
+from tagmine.annotations import AnnotationIndex
+from tagmine.caption_filters import NO_FILTERS, CaptionFilters, load_judge
 from tagmine.captions import (
     MAX_CAPTION_CHARACTERS,
     MAX_CAPTIONS,
     MAX_JSON_BYTES,
     MAX_TEXT_BYTES,
-    Caption,
     SampleRejected,
-    distinct_captions,
-    read_captions,
-    read_fields,
 )
 from tagmine.errors import DatastoreError
+from tagmine.image_text import ImageReader, ImageText, merge_image
 from tagmine.layout import atomic_path, tags_path
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, TagRow, TagTableWriter, read_tags_footer
@@ -38,29 +36,12 @@ from tagmine.stage import (
     is_current,
     open_source,
 )
-from tagmine.tags import Tag, merge_captions
+from tagmine.tags import Tag
 
 if TYPE_CHECKING:
     from tagmine.tagger import Tagger
 
 STAGE = "mine"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ImageText:
-    """All that is said of one image, before it is mined.
-
-    Attributes:
-        captions: every caption, and every statement that a question and its answer make.
-        voices: those that are mined and vote: each text once.
-        field_tags: tags of the structured fields.
-        joined_by: the keys of the annotations that were found for it.
-    """
-
-    captions: tuple[Caption, ...]
-    voices: tuple[Caption, ...]
-    field_tags: tuple[Tag, ...]
-    joined_by: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,60 +52,16 @@ class _Pending:
 
 
 def mine_fingerprint(
-    tagger: Tagger, fields: SampleFields, annotations_sha256: str | None = None
+    tagger: Tagger,
+    fields: SampleFields,
+    filters: CaptionFilters = NO_FILTERS,
+    annotations_sha256: str | None = None,
 ) -> str:
     """Fingerprint of all that decides a tags part, its shard aside."""
     limits = (MAX_CAPTION_CHARACTERS, MAX_CAPTIONS, MAX_TEXT_BYTES, MAX_JSON_BYTES)
-    rules = (limits, QUESTION_RULES)
-    options = dataclasses.asdict(fields)
-    return fingerprint(STAGE, tagger.fingerprint, options, rules, annotations_sha256)
-
-
-def read_image(
-    sample: Sample,
-    source: Source,
-    fields: SampleFields,
-    annotations: AnnotationIndex | None = None,
-) -> ImageText:
-    """What a sample, and the annotations that belong to it, say of their image.
-
-    Raises:
-        SampleRejected: when there is nothing to mine, or something that cannot be read.
-    """
-    from tagmine.tagger import field_tags
-
-    if sample.problem:
-        raise SampleRejected(*sample.problem)
-    record = read_fields(sample, fields)
-    more: list[Caption] = []
-    joined_by: list[str] = []
-    for key in _join_keys(sample, source, fields, record) if annotations else ():
-        if found := annotations.find(key):
-            more += found
-            joined_by.append(key)
-    captions = tuple(read_captions(sample, fields, record, more))
-    try:
-        values = tuple(field_tags(record, fields.tag_fields)) if fields.tag_fields else ()
-    except ValueError as error:
-        raise SampleRejected("bad_json", str(error)) from error
-    return ImageText(captions, tuple(distinct_captions(captions)), values, tuple(joined_by))
-
-
-def _join_keys(
-    sample: Sample, source: Source, fields: SampleFields, record: Mapping[str, Any]
-) -> list[str]:
-    if fields.annotations_key is not None:
-        key = join_key(record.get(fields.annotations_key))
-        return [key] if key else []
-    return [sample.key, f"{source.name}/{sample.key}"]
-
-
-def merge_image(text: ImageText, tagged: Sequence[list[Tag]]) -> list[Tag]:
-    """The tags of an image, from those of each of its voices and its structured fields."""
-    votes = [caption.votes for caption in text.voices]
-    if text.field_tags:
-        return merge_captions([*tagged, text.field_tags], [*votes, 1])
-    return merge_captions(tagged, votes)
+    made_with = (tagger.fingerprint, dataclasses.asdict(fields), limits, QUESTION_RULES)
+    chosen = (filters.fingerprint if filters.active else None, annotations_sha256)
+    return fingerprint(STAGE, *made_with, *chosen)
 
 
 def mine_part(
@@ -133,6 +70,7 @@ def mine_part(
     fields: SampleFields,
     tagger: Tagger,
     report: ReportProgress = ignore_progress,
+    filters: CaptionFilters = NO_FILTERS,
     annotations: AnnotationIndex | None = None,
 ) -> PartResult:
     """Make the tags part of a shard, unless a current one is there already.
@@ -143,6 +81,7 @@ def mine_part(
         fields: where captions and structured fields are.
         tagger: what mines the captions.
         report: told of the progress.
+        filters: which captions are mined.
         annotations: further annotations of the images.
 
     Returns:
@@ -152,19 +91,18 @@ def mine_part(
         SourceError: when the shard cannot be read.
     """
     target = root / tags_path(source.part)
-    maker = mine_fingerprint(tagger, fields, annotations and annotations.sha256)
+    maker = mine_fingerprint(tagger, fields, filters, annotations and annotations.sha256)
     finished = _finished_footer(target)
     if finished and is_current(finished, root, source, maker, report):
         return PartResult(source.part, False, finished)
+    judge = load_judge(filters) if filters.active else None
+    reader = ImageReader(fields, judge, annotations)
     ledger = PartLedger(root, source, STAGE, fields, maker)
     joined: set[str] = set()
     with open_source(source) as stream, atomic_path(target) as temporary:
         writer = TagTableWriter(temporary)
-        samples = read_samples(stream, fields, read_limits(fields))
-        images = _read_images(
-            _report_each(samples, stream, report), source, fields, annotations, ledger
-        )
-        for image, tags in _tag_images(images, tagger):
+        samples = _report_each(read_samples(stream, fields, reader.limits), stream, report)
+        for image, tags in _tag_images(_read_images(samples, source, reader, ledger), tagger):
             joined.update(image.text.joined_by)
             writer.add(_row(image, source, tags))
         footer = ledger.close(stream, writer.added)
@@ -190,27 +128,18 @@ def _report_each(samples: Iterator[Sample], stream, report: ReportProgress) -> I
         report(stream.bytes_read, count)
 
 
-def read_limits(fields: SampleFields) -> dict[str, int]:
-    """The members that mining reads, each with the most bytes that are read of it."""
-    limits = {fields.caption_member: MAX_TEXT_BYTES}
-    if fields.needs_json:
-        limits[fields.json_key] = MAX_JSON_BYTES
-    return limits
-
-
 def _read_images(
-    samples: Iterator[Sample],
-    source: Source,
-    fields: SampleFields,
-    annotations: AnnotationIndex | None,
-    ledger: PartLedger,
+    samples: Iterator[Sample], source: Source, reader: ImageReader, ledger: PartLedger
 ) -> Iterator[_Pending]:
     for sample in samples:
         row_id, key = ledger.identify(sample.position, sample.key)
         try:
-            yield _Pending(row_id, key, read_image(sample, source, fields, annotations))
+            text = reader.read(sample, source)
         except SampleRejected as rejected:
             ledger.reject(row_id, key, rejected.reason, rejected.detail)
+            continue
+        ledger.drop_captions(text.dropped)
+        yield _Pending(row_id, key, text)
 
 
 def _tag_images(images: Iterator[_Pending], tagger: Tagger) -> Iterator[tuple[_Pending, list[Tag]]]:

@@ -12,7 +12,7 @@ from tagmine.predicates import add_predicates
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc
+    from spacy.tokens import Token
 
 
 @dataclasses.dataclass(slots=True)
@@ -56,12 +56,18 @@ class ObjectDraft:
 
 
 def read_objects(
-    doc: Doc, bounds: Sequence[tuple[int, int]], policy: TagPolicy
+    tokens: Sequence[Token],
+    words: Sequence[str],
+    tags: Sequence[str],
+    bounds: Sequence[tuple[int, int]],
+    policy: TagPolicy,
 ) -> tuple[list[ObjectDraft], dict[int, int]]:
     """The objects of a caption.
 
     Args:
-        doc: the parsed caption.
+        tokens: the parsed caption.
+        words: its words, case-folded.
+        tags: their parts of speech, as mended.
         bounds: start and end of each noun chunk that may be an object, in order.
         policy: which words are never objects, and which are attributes.
 
@@ -74,18 +80,19 @@ def read_objects(
     waiting: list[int] = []
     gathered = ""
     for i, (start, end) in enumerate(bounds):
-        root = doc[end - 1]
+        root = tokens[end - 1]
         if root.pos_ == "PRON":
             continue
-        of_follows = end < len(doc) and doc[end].lower_ == "of"
+        of_follows = words[end : end + 1] == ["of"]
         if of_follows and (kind := _measure(root, policy)):
             waiting.append(i)
             gathered = kind if kind.endswith(" of") else gathered
             continue
-        if _is_place(doc, start, end, policy):
+        if _is_place(tokens, start, end, policy):
             continue
-        _add_possessor(doc, start, end, policy, drafts)
-        phrase = read_phrase(doc, start, end, policy)
+        start = _add_joined(tokens, start, end, policy, drafts)
+        _add_possessor(tokens, start, end, policy, drafts)
+        phrase = read_phrase(tokens, start, end, policy)
         for j in (*waiting, i):
             position[j] = len(drafts)
         drafts.append(
@@ -95,36 +102,54 @@ def read_objects(
         )
         waiting.clear()
         gathered = ""
-    add_predicates(doc, {draft.end - 1: draft for draft in drafts}, policy)
+    add_predicates(tokens, words, tags, {draft.end - 1: draft for draft in drafts}, policy)
     return drafts, position
 
 
-def _measure(root, policy: TagPolicy) -> str:
+def _measure(root: Token, policy: TagPolicy) -> str:
     """What a noun before "of" does to the noun behind it: "group of" gathers, "of" measures."""
-    word = root.lower_
-    if word in policy.collectives:
-        return f"{word} of"
-    if word in policy.partitives or root.lemma_ in policy.partitives:
-        return "measured"
-    return ""
+    word, lemma = root.lower_, root.lemma_.casefold()
+    if lemma in policy.collectives:
+        return f"{lemma} of"
+    return "measured" if word in policy.partitives or lemma in policy.partitives else ""
 
 
-def _is_place(doc: Doc, start: int, end: int, policy: TagPolicy) -> bool:
+def _is_place(tokens: Sequence[Token], start: int, end: int, policy: TagPolicy) -> bool:
     """Whether a chunk only tells where: "on top", "in the distance"."""
-    if start == 0 or doc[end - 1].lower_ not in policy.places:
+    if start == 0 or tokens[end - 1].lower_ not in policy.places:
         return False
-    bare = end - start == 1 or (end - start == 2 and doc[start].dep_ == "det")
-    return bare and doc[start - 1].tag_ == "IN"
+    bare = end - start == 1 or (end - start == 2 and tokens[start].dep_ == "det")
+    return bare and tokens[start - 1].tag_ == "IN"
+
+
+def _add_joined(
+    tokens: Sequence[Token], start: int, end: int, policy: TagPolicy, drafts: list[ObjectDraft]
+) -> int:
+    """Adds the sundial of "the sundial and fish pond"; returns where the rest begins."""
+    for i in range(start + 1, end - 1):
+        before = tokens[i - 1]
+        if (
+            tokens[i].dep_ == "cc"
+            and before.pos_ == "NOUN"
+            and before.dep_ in ("compound", "nmod", "conj")
+            and before.lower_ not in policy.attribute_nouns
+        ):
+            phrase = read_phrase(tokens, start, i, policy)
+            drafts.append(
+                ObjectDraft(start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
+            )
+            return i + 1
+    return start
 
 
 def _add_possessor(
-    doc: Doc, start: int, end: int, policy: TagPolicy, drafts: list[ObjectDraft]
+    tokens: Sequence[Token], start: int, end: int, policy: TagPolicy, drafts: list[ObjectDraft]
 ) -> None:
     """Adds the woman of "a woman's hand"."""
     for i in range(start + 1, end - 1):
-        token = doc[i]
-        if token.tag_ == "POS" and doc[i - 1].pos_ == "NOUN":
-            phrase = read_phrase(doc, start, i, policy)
+        token = tokens[i]
+        if token.tag_ == "POS" and tokens[i - 1].pos_ == "NOUN":
+            phrase = read_phrase(tokens, start, i, policy)
             drafts.append(
                 ObjectDraft(start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
             )

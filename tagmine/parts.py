@@ -41,6 +41,7 @@ TAGS_SCHEMA = pa.schema(
         pa.field("caption_sources", pa.list_(pa.string()), nullable=False),
     ]
 )
+CLIP_SCORE = pa.field("clip_score", pa.float32(), nullable=True)
 REJECTS_SCHEMA = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
@@ -52,15 +53,19 @@ REJECTS_SCHEMA = pa.schema(
 )
 
 
-def embeddings_schema(dim: int) -> pa.Schema:
-    """Schema of an embeddings part: id, key, and a float16 vector of `dim` values."""
-    return pa.schema(
-        [
-            pa.field("id", pa.int64(), nullable=False),
-            pa.field("key", pa.string(), nullable=False),
-            pa.field("embedding", pa.list_(pa.float16(), dim), nullable=False),
-        ]
-    )
+def embeddings_schema(dim: int, scored: bool = False) -> pa.Schema:
+    """Schema of an embeddings part: id, key, a float16 vector of `dim` values, and the CLIP score.
+
+    Args:
+        dim: length of a vector.
+        scored: whether CLIP scores were measured; without them there is no such column.
+    """
+    columns = [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("embedding", pa.list_(pa.float16(), dim), nullable=False),
+    ]
+    return pa.schema([*columns, CLIP_SCORE] if scored else columns)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,8 +84,10 @@ class PartFooter:
         read: samples read; equals written plus the sum of rejected.
         written: rows of this file.
         rejected: number of rejects by reason.
-        rows_sha256: hash of the ids and vectors of an embeddings part, "" for tags, whose pages
-            carry checksums of their own.
+        rows_sha256: hash of the rows of an embeddings part, as the function of that name gives
+            it; "" for tags, whose pages carry checksums of their own.
+        captions_dropped: captions that a filter left out of samples that stay, by reason; absent
+            from the file where there are none.
         annotated: keys of the table of annotations that match a sample of the part.
 
     Raises:
@@ -99,6 +106,7 @@ class PartFooter:
     written: int
     rejected: dict[str, int]
     rows_sha256: str = ""
+    captions_dropped: dict[str, int] = dataclasses.field(default_factory=dict)
     annotated: int = 0
 
     def __post_init__(self) -> None:
@@ -109,8 +117,10 @@ class PartFooter:
             )
 
     def to_metadata(self) -> dict[bytes, bytes]:
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return {FOOTER_KEY: text.encode()}
+        record = dataclasses.asdict(self)
+        if not self.captions_dropped:
+            del record["captions_dropped"]
+        return {FOOTER_KEY: json.dumps(record, sort_keys=True).encode()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -219,10 +229,11 @@ def _one_line(detail: str) -> str:
     return " ".join(text.split())[:MAX_DETAIL]
 
 
-def rows_sha256(ids: bytes, vectors: bytes) -> str:
-    """Hash of an embeddings part's rows: its int64 ids, then its float16 values, as bytes."""
+def rows_sha256(ids: bytes, vectors: bytes, scores: bytes = b"") -> str:
+    """Hash of an embeddings part's rows: int64 ids, float16 values, float32 scores if measured."""
     digest = hashlib.sha256(ids)
     digest.update(vectors)
+    digest.update(scores)
     return digest.hexdigest()
 
 

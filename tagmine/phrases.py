@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+    from spacy.tokens import Token
 
 _MODIFYING = frozenset({"amod", "nummod"})
 _NOUN_POS = frozenset({"NOUN", "PROPN"})
@@ -20,6 +22,9 @@ _COLOURED = frozenset({"color", "colored", "colour", "coloured"})
 # "cheetah print shorts", "cowboy style hat": the two words before the noun are one attribute.
 _LIKENING = frozenset({"patterned", "print", "printed", "shaped", "style", "styled", "themed"})
 _LIKENING_ALL = _LIKENING | _COLOURED
+
+
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,7 +45,11 @@ class NounPhrase:
 
 
 def read_phrase(
-    doc: Doc, start: int, end: int, policy: TagPolicy, named: frozenset[int] = frozenset()
+    tokens: Sequence[Token],
+    start: int,
+    end: int,
+    policy: TagPolicy,
+    named: frozenset[int] = frozenset(),
 ) -> NounPhrase:
     """Reads one noun chunk, in one pass over its tokens.
 
@@ -48,20 +57,20 @@ def read_phrase(
     couple is not an old one, and a living room is no live room.
 
     Args:
-        doc: the parsed caption.
+        tokens: the parsed caption.
         start: first token of the chunk.
         end: one past its last token, which is its root.
         policy: which nouns are attributes, and which words are one thing together.
         named: positions that belong to a named entity. They are tags of their own, so "Nike
             shoes" is an object "shoes".
     """
-    root = doc[end - 1]
+    root = tokens[end - 1]
     first = root.i
-    noun_start = _compound_start(doc, start, end, policy)
+    noun_start = _compound_start(tokens, start, end, policy)
     compounds: list[Token] = []
     modifiers: list[str] = []
     for i in range(start, root.i):
-        token = doc[i]
+        token = tokens[i]
         dep = token.dep_
         if dep == "poss" or dep == "case":
             # What modifies a possessor is not said of the object.
@@ -83,12 +92,16 @@ def read_phrase(
                 compounds.append(token)
             else:
                 modifiers.append(word)
-        elif dep in _MODIFYING or (dep == "conj" and token.head.dep_ in ("amod", "compound")):
+        elif dep in _MODIFYING or (dep == "conj" and _is_adjectival(token, policy)):
             word = token.lower_
-            if word in policy.stop_attributes:
+            if word in policy.stop_attributes or _ORDINAL.fullmatch(word):
                 continue
-            if word in _COLOURED and i > start and doc[i - 1].dep_ in _QUALIFYING:
-                word = f"{doc[i - 1].lower_} {word}"
+            if tokens[i - 1].text == "-" and i - 2 >= start and tokens[i - 2].head.i == i:
+                # "snow - capped": captions are often tokenized.
+                word = f"{tokens[i - 2].lower_}-{word}"
+                first = min(first, i - 2)
+            if word in _COLOURED and i > start and tokens[i - 1].dep_ in _QUALIFYING:
+                word = f"{tokens[i - 1].lower_} {word}"
             modifiers.append(word)
         elif dep == "advmod" and token.tag_ == "JJ" and token.lower_ not in _SHADES:
             # "long brown hair": no adverb, whatever the parser says of it.
@@ -98,26 +111,35 @@ def read_phrase(
         first = min(first, i)
     if root.n_rights:
         end = _add_following(root, modifiers, end, policy)
-    while first > start and doc[first - 1].dep_ in _QUALIFYING:
+    while first > start and tokens[first - 1].dep_ in _QUALIFYING:
         first -= 1
     if named:
-        text = "".join(doc[i].text_with_ws for i in range(first, end) if i not in named)
+        text = "".join(tokens[i].text_with_ws for i in range(first, end) if i not in named)
     else:
-        text = doc[first:end].text
+        text = root.doc[first:end].text
     noun, head = _join(compounds, root)
     if not _LIKENING_ALL.isdisjoint(modifiers):
         modifiers = _join_likened(modifiers, policy)
     return NounPhrase(" ".join(text.split()), noun, head, tuple(modifiers))
 
 
-def _compound_start(doc: Doc, start: int, end: int, policy: TagPolicy) -> int:
+def _is_adjectival(token: Token, policy: TagPolicy) -> bool:
+    """Whether a conjunct within a noun phrase is said of the noun: "red and white umbrella"."""
+    above = token.head.dep_
+    return above == "amod" or (
+        above in ("compound", "nmod")
+        and (token.pos_ == "ADJ" or token.lower_ in policy.attribute_nouns)
+    )
+
+
+def _compound_start(tokens: Sequence[Token], start: int, end: int, policy: TagPolicy) -> int:
     """First token of the known compound that the chunk ends with, its root where there is none."""
     if end - start < 2:
         return end - 1
-    root = doc[end - 1]
-    before = doc[end - 2].lower_
+    root = tokens[end - 1]
+    before = tokens[end - 2].lower_
     for last in (root.lower_, root.lemma_.casefold()):
-        if end - start > 2 and (doc[end - 3].lower_, before, last) in policy.compounds:
+        if end - start > 2 and (tokens[end - 3].lower_, before, last) in policy.compounds:
             return end - 3
         if (before, last) in policy.compounds:
             return end - 2

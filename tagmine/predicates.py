@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Token
+    from spacy.tokens import Token
 
 _BEING = frozenset({"is", "are", "was", "were", "'s"})
 _ADJECTIVE_TAGS = frozenset({"JJ", "JJR", "JJS"})
@@ -28,39 +28,47 @@ class _Object(Protocol):
     predicates: list[str]
 
 
-def add_predicates(doc: Doc, objects: Mapping[int, _Object], policy: TagPolicy) -> None:
+def add_predicates(
+    tokens: Sequence[Token],
+    words: Sequence[str],
+    tags: Sequence[str],
+    objects: Mapping[int, _Object],
+    policy: TagPolicy,
+) -> None:
     """Adds to each object what is said of it elsewhere in the caption.
 
     Args:
-        doc: the parsed caption.
+        tokens: the parsed caption.
+        words: its words, case-folded.
+        tags: their parts of speech, as mended.
         objects: the caption's objects by the position of their noun.
         policy: attributes that are never kept, and nouns that are attributes.
     """
-    for token in doc:
-        lower = token.lower_
+    for i, (lower, tag) in enumerate(zip(words, tags, strict=True)):
         if lower in _BEING:
-            if words := _complement(doc, token.i + 1, policy):
-                for subject in _subjects(token, objects):
-                    subject.predicates += words
-        elif token.tag_ in _PARTICIPLE_TAGS:
+            if said := _complement(tokens, i + 1, policy):
+                for subject in _subjects(tokens[i], objects):
+                    subject.predicates += said
+        elif tag in _PARTICIPLE_TAGS:
             if lower in _MADE:
-                _add_material(doc, token, objects, policy)
-            elif (before := objects.get(token.i - 1)) and _ends_here(doc, token.i):
-                if lower not in policy.stop_attributes:
-                    before.predicates.append(lower)
+                _add_material(tokens, tokens[i], objects, policy)
+            elif (
+                (before := objects.get(i - 1))
+                and lower not in policy.stop_attributes
+                and _ends_here(tokens, i)
+            ):
+                before.predicates.append(lower)
 
 
-def _complement(doc: Doc, i: int, policy: TagPolicy) -> list[str]:
+def _complement(tokens: Sequence[Token], i: int, policy: TagPolicy) -> list[str]:
     """The adjectives from position `i` on, none where they lead to a noun ("is a red car")."""
     words: list[str] = []
-    for j in range(i, len(doc)):
-        token = doc[j]
+    for j in range(i, len(tokens)):
+        token = tokens[j]
         lower, tag = token.lower_, token.tag_
         if lower in policy.stop_attributes:
             return []
-        if tag in _ADJECTIVE_TAGS or lower in policy.attribute_nouns:
-            words.append(lower)
-        elif tag in _PARTICIPLE_TAGS and _ends_here(doc, j):
+        if _is_said_of(tokens, j, policy):
             words.append(lower)
         elif tag in _ADVERB_TAGS or (words and lower in _JOINING):
             continue
@@ -69,10 +77,17 @@ def _complement(doc: Doc, i: int, policy: TagPolicy) -> list[str]:
     return words
 
 
-def _ends_here(doc: Doc, i: int) -> bool:
-    if i + 1 == len(doc):
+def _is_said_of(tokens: Sequence[Token], i: int, policy: TagPolicy) -> bool:
+    tag = tokens[i].tag_
+    if tag in _ADJECTIVE_TAGS or tokens[i].lower_ in policy.attribute_nouns:
         return True
-    after = doc[i + 1]
+    return tag in _PARTICIPLE_TAGS and _ends_here(tokens, i)
+
+
+def _ends_here(tokens: Sequence[Token], i: int) -> bool:
+    if i + 1 == len(tokens):
+        return True
+    after = tokens[i + 1]
     return after.tag_ in _CLOSING_TAGS or after.lower_ == "while"
 
 
@@ -93,15 +108,17 @@ def _conjoined(token: Token, objects: Mapping[int, _Object]) -> Iterator[_Object
 
 
 def _add_material(
-    doc: Doc, made: Token, objects: Mapping[int, _Object], policy: TagPolicy
+    tokens: Sequence[Token], made: Token, objects: Mapping[int, _Object], policy: TagPolicy
 ) -> None:
     """ "a table made of wood" is a wood table."""
     i = made.i + 1
-    if i < len(doc) and doc[i].lower_ == "out":
+    if i < len(tokens) and tokens[i].lower_ == "out":
         i += 1
-    if i + 1 >= len(doc) or doc[i].lower_ not in _OF:
+    if i + 1 >= len(tokens) or tokens[i].lower_ not in _OF:
         return
-    material = next((objects[j] for j in range(i + 1, min(i + 5, len(doc))) if j in objects), None)
+    material = next(
+        (objects[j] for j in range(i + 1, min(i + 5, len(tokens))) if j in objects), None
+    )
     if material is None or material.noun not in policy.attribute_nouns:
         return
     if made.dep_ in ("acl", "relcl"):

@@ -16,12 +16,18 @@ REASONS: dict[str, str] = {
     "empty_caption": "every caption of the sample is empty, and no answer says anything",
     "caption_too_long": "a caption is longer than its limit",
     "caption_not_utf8": "a caption is not valid UTF-8 text",
+    "caption_too_few_words": "every caption was filtered out, the first for having too few words",
+    "caption_too_many_words": "every caption was filtered out, the first for having too many words",
+    "caption_language": "every caption was filtered out, the first for being in another language",
+    "caption_blocked": "every caption was filtered out, the first for a word or phrase on the "
+    "blocklist",
     "too_many_captions": "the sample has more captions and answers than the limit",
     "bad_json": "the JSON member cannot be parsed, is nested too deep, or has the wrong form",
     "no_image": "the sample has no image member",
     "image_undecodable": "the image is no JPEG, PNG or WebP, or is damaged",
     "image_too_large": "the image has more pixels than the limit",
     "no_tags_row": "the image was embedded but its caption was rejected, so it is not indexed",
+    "low_clip_score": "the image's CLIP score with its captions is below the limit, or not known",
 }
 
 STAGES = ("mine", "embed", "index")

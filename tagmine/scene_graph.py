@@ -49,11 +49,19 @@ class Entity:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Relation:
-    """Subject and object as positions in `SceneGraph.entities`, and a lemma between them."""
+    """What relates two objects.
+
+    Attributes:
+        subject: position of the subject in `SceneGraph.entities`.
+        predicate: lemma of what relates them ("ride").
+        object: position of the object.
+        text: the predicate as said ("riding"), "" where that is not known.
+    """
 
     subject: int
     predicate: str
     object: int
+    text: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,9 +77,11 @@ class SceneGraphBackend(Protocol):
 
     Attributes:
         name: what it is and its version; part of the tagger's fingerprint.
+        cut: captions so far that were beyond its limits, so that something may have been lost.
     """
 
     name: str
+    cut: int
 
     def parse_batch(self, docs: Sequence[Doc]) -> list[SceneGraph]:
         """The scene graph of each caption, in order; a caption may hold several sentences."""
@@ -93,10 +103,13 @@ class DependencyBackend:
 
     Attributes:
         parser: SceneGraphParser's own spaCy parser; its `parse` takes a Doc.
+        cut: 0; a parse has no limit.
 
     Raises:
         ConfigurationError: where `sng_parser` is missing or is another package of that name.
     """
+
+    cut = 0
 
     def __init__(self, policy: TagPolicy) -> None:
         parser_class = _dependency_parser_class()
@@ -113,12 +126,17 @@ class DependencyBackend:
 
     def parse(self, doc: Doc) -> SceneGraph:
         """The scene graph of one caption, whose parts of speech are mended in place."""
-        mend_caption(doc, self._policy)
-        found = self.parser.parse(_ChunkedDoc(doc))
+        tokens = list(doc)
+        words, tags = mend_caption(tokens, self._policy)
+        found = self.parse_chunks(doc, tokens)
         bounds = [entity["span_bounds"] for entity in found["entities"]]
-        drafts, position = read_objects(doc, bounds, self._policy)
+        drafts, position = read_objects(tokens, words, tags, bounds, self._policy)
         entities = tuple(Entity(*draft.settled()) for draft in drafts)
         return SceneGraph(entities, _relations(found["relations"], position))
+
+    def parse_chunks(self, doc: Doc, tokens: list[Token]) -> dict[str, list[dict[str, Any]]]:
+        """SceneGraphParser's own result for a caption whose noun chunks are found once."""
+        return self.parser.parse(_ChunkedDoc(doc, tokens))
 
 
 def _same_doc(doc: Doc) -> Doc:
@@ -142,24 +160,25 @@ class _Chunk:
 class _ChunkedDoc:
     """A Doc whose noun chunks are found once; SceneGraphParser asks for them twice."""
 
-    __slots__ = ("_doc", "noun_chunks")
+    __slots__ = ("_doc", "_tokens", "noun_chunks")
 
-    def __init__(self, doc: Doc) -> None:
+    def __init__(self, doc: Doc, tokens: list[Token]) -> None:
         self._doc = doc
+        self._tokens = tokens
         spans = doc.vocab.get_noun_chunks(doc)
         # An English noun chunk ends with its root.
-        self.noun_chunks = [_Chunk(start, end, doc[end - 1]) for start, end, _ in spans]
+        self.noun_chunks = [_Chunk(start, end, tokens[end - 1]) for start, end, _ in spans]
 
     def __iter__(self) -> Iterator[Token]:
-        return iter(self._doc)
+        return iter(self._tokens)
 
     def __getitem__(self, key: int | slice) -> Token | Span:
-        return self._doc[key]
+        return self._tokens[key] if isinstance(key, int) else self._doc[key]
 
 
 def _relations(found: Sequence[dict[str, Any]], position: dict[int, int]) -> tuple[Relation, ...]:
     return tuple(
-        Relation(position[r["subject"]], r["lemma_relation"], position[r["object"]])
+        Relation(position[r["subject"]], r["lemma_relation"], position[r["object"]], r["relation"])
         for r in found
         if r["subject"] in position and r["object"] in position
     )
@@ -176,7 +195,9 @@ def _dependency_parser_class() -> type:
         ) from error
     try:
         # The registry is filled by making a Parser, and making one loads a spaCy pipeline.
-        importlib.import_module(f"{MODULE}.backends")
+        backends = importlib.import_module(f"{MODULE}.backends")
+        # It deep-copies dictionaries of texts and numbers, at a tenth of the cost of a caption.
+        backends.spacy_parser.deepcopy = dict
         return module.Parser._backend_registry["spacy"]
     except (ImportError, AttributeError, KeyError) as error:
         where = getattr(module, "__file__", None) or "an unknown place"

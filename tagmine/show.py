@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tagmine.annotations import AnnotationIndex
 from tagmine.captions import Caption, SampleRejected
-from tagmine.mine import merge_image, read_image, read_limits
+from tagmine.image_text import ImageReader, merge_image
 from tagmine.printable import printable
-from tagmine.samples import SampleFields, read_samples
+from tagmine.samples import read_samples
 from tagmine.sources import Source
 from tagmine.stage import open_source
 from tagmine.tags import Tag
@@ -99,10 +98,7 @@ class ShownImage:
 
 
 def show_samples(
-    sources: Sequence[Source],
-    fields: SampleFields,
-    tagger: Tagger,
-    annotations: AnnotationIndex | None = None,
+    sources: Sequence[Source], reader: ImageReader, tagger: Tagger
 ) -> Iterator[ShownImage]:
     """The samples of the shards in order, mined as a job would mine them.
 
@@ -111,10 +107,10 @@ def show_samples(
     """
     for source in sources:
         with open_source(source) as stream:
-            for sample in read_samples(stream, fields, read_limits(fields)):
+            for sample in read_samples(stream, reader.fields, reader.limits):
                 key = printable(f"{source.name}/{sample.key}")
                 try:
-                    text = read_image(sample, source, fields, annotations)
+                    text = reader.read(sample, source)
                 except SampleRejected as rejected:
                     reason = (rejected.reason, printable(" ".join(rejected.detail.split())))
                     yield ShownImage(key, rejected=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,6 +90,7 @@ class PartLedger:
         self._stage = stage
         self._maker = maker
         self._rejects: list[Reject] = []
+        self._captions_dropped: Counter[str] = Counter()
         self.read = 0
 
     def identify(self, position: int, key: str) -> tuple[int, str]:
@@ -99,6 +100,10 @@ class PartLedger:
 
     def reject(self, row_id: int, key: str, reason: str, detail: str) -> None:
         self._rejects.append(Reject(row_id, key, self._stage, reason, detail))
+
+    def drop_captions(self, reasons: Iterable[str]) -> None:
+        """Count captions that were left out of a sample that stays, by their reasons."""
+        self._captions_dropped.update(reasons)
 
     def close(self, stream: HashingReader, written: int) -> PartFooter:
         """Write the rejects and return the footer that the part file is to carry."""
@@ -120,6 +125,7 @@ class PartLedger:
             read=self.read,
             written=written,
             rejected=dict(sorted(counts.items())),
+            captions_dropped=dict(sorted(self._captions_dropped.items())),
         )
 
 

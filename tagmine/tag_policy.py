@@ -29,7 +29,7 @@ _MAX_ENTRY_CHARACTERS = 200
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TagPolicy:
-    """The miner's word lists, case-folded except for `entity_labels`.
+    """The miner's word lists, case-folded except for labels.
 
     Attributes:
         attribute_nouns: nouns that before a noun are its attribute ("metal").
@@ -38,9 +38,12 @@ class TagPolicy:
         collectives: nouns that gather what follows their "of" ("group").
         compounds: word sequences that name one thing ("stop sign"), each as a tuple.
         entity_labels: entity types that are tags ("PERSON").
+        imperatives: words that begin a caption and are no objects ("keep").
         keep_heads: where not empty, the only heads that are kept.
+        lower_case_labels: entity types believed in captions all in small letters.
         nouns: objects that a tagger may take for something else at the start of a fragment.
         partitives: nouns that measure what follows their "of" ("slice").
+        photo_words: nouns for the picture itself ("illustration").
         places: nouns that after a preposition only tell where ("top").
         stop_attributes: modifiers that are dropped ("several").
         stop_heads: heads that make no tag ("photo").
@@ -56,9 +59,12 @@ class TagPolicy:
     collectives: frozenset[str]
     compounds: frozenset[tuple[str, ...]]
     entity_labels: frozenset[str]
+    imperatives: frozenset[str]
     keep_heads: frozenset[str]
+    lower_case_labels: frozenset[str]
     nouns: frozenset[str]
     partitives: frozenset[str]
+    photo_words: frozenset[str]
     places: frozenset[str]
     stop_attributes: frozenset[str]
     stop_heads: frozenset[str]
@@ -66,6 +72,16 @@ class TagPolicy:
     verbs: frozenset[str]
     fingerprint: str
     compound_starts: frozenset[str]
+
+    def is_stopped(self, head: str) -> bool:
+        """Whether a head makes no tag: stopped itself, a word for the picture, or a number."""
+        return (
+            head in self.stop_heads
+            or head in self.photo_words
+            or head.rpartition(" ")[2] in self.photo_words
+            or head[:1].isdigit()
+            or bool(self.keep_heads and head not in self.keep_heads)
+        )
 
     def is_compound(self, first: str, second: str, lemma: str) -> bool:
         """Whether two words, the second as said or by its lemma, name one thing."""
@@ -77,6 +93,7 @@ LISTS = tuple(
     for field in dataclasses.fields(TagPolicy)
     if field.name not in ("fingerprint", "compound_starts")
 )
+_LABELS = frozenset({"entity_labels", "lower_case_labels"})
 _MAPPINGS = frozenset({"canonical", "canonical_attributes"})
 
 
@@ -89,8 +106,9 @@ def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
     """The shipped lists, with those of a folder added to them.
 
     Args:
-        folder: a folder with any of the shipped files' names. A line "!entry" takes out an
-            entry that the shipped file has.
+        folder: a folder with any of the shipped files' names, or "cc3m" for the one that ships
+            for CC3M, whose captions say "actor" and "person" for names. A line "!entry" takes
+            out an entry that the shipped file has.
 
     Raises:
         ConfigurationError: for a folder or file that cannot be read, a file of another name, an
@@ -98,9 +116,14 @@ def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
     """
     lists = {name: _read(shipped_policy() / f"{name}.txt") for name in LISTS}
     if folder is not None:
-        for path in _overlay_files(Path(folder)):
+        for path in _overlay_files(_find_overlay(Path(folder))):
             lists[path.stem] = _overlay(lists[path.stem], _read(path), path)
     return _policy(lists)
+
+
+def _find_overlay(folder: Path) -> Path:
+    shipped = Path(str(resources.files("tagmine").joinpath("policies", folder.name)))
+    return shipped if folder.name == str(folder) and shipped.is_dir() else folder
 
 
 def _overlay_files(folder: Path) -> list[Path]:
@@ -179,7 +202,7 @@ def _policy(lists: Mapping[str, tuple[str, ...]]) -> TagPolicy:
             values[name] = dict(_pair(name, entry) for entry in entries)
         elif name == "compounds":
             values[name] = frozenset(tuple(entry.casefold().split()) for entry in entries)
-        elif name == "entity_labels":
+        elif name in _LABELS:
             values[name] = frozenset(entries)
         else:
             values[name] = frozenset(entry.casefold() for entry in entries)

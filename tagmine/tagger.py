@@ -5,29 +5,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import math
-import numbers
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tagmine.captions import MAX_CAPTION_CHARACTERS
+from tagmine.backends import DEPENDENCY, load_backend
+from tagmine.cleaning import clean_caption
+from tagmine.domain_vocabulary import DomainVocabulary, NameFinder
 from tagmine.errors import ConfigurationError
-from tagmine.scene_graph import DependencyBackend, SceneGraphBackend
+from tagmine.scene_graph import SceneGraphBackend
 from tagmine.tag_policy import RULES_VERSION, TagPolicy, load_policy
-from tagmine.tag_rules import Mention, doc_mentions, merge_mentions
+from tagmine.tag_rules import Mention, TagRules, doc_mentions, merge_mentions
 from tagmine.tags import Tag
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-MAX_FIELD_VALUES = 256
-MAX_FIELD_CHARACTERS = 1_000
 EMBEDDED_PIPELINE = "en_caption_sm"
 
 # What tags need of a pipeline: each need with the spaCy factories that meet it.
@@ -44,13 +42,6 @@ _UNNEEDED = ("senter", "sentencizer", "textcat", "textcat_multilabel", "entity_l
 # Files of a pipeline folder that do not decide what it says.
 _DOCUMENTATION = ("README", "LICENSE", "LICENCES", "LICENSES_SOURCES", "__pycache__")
 
-# spaCy's tokenizer takes a word apart in time that grows with the square of its length: ten
-# thousand brackets without a space take half a minute. No tag comes of a word this long.
-MAX_WORD_CHARACTERS = 100
-# Noun chunks of a chain of conjunctions take the square of its length, too.
-MAX_WORDS = 1_000
-_CONTROL_CHARACTERS = dict.fromkeys([*range(32), *range(127, 160)], " ")
-
 # A vocabulary up to this size stays cached, which is what makes tokenizing fast; words seen
 # beyond it are forgotten after each batch, or memory would grow with the corpus.
 MAX_CACHED_STRINGS = 150_000
@@ -66,6 +57,9 @@ class TaggerCard:
         version: version of the pipeline.
         spacy: version of spaCy.
         backend: the scene graph parser and its version.
+        policy: sha256, hexadecimal, of the word lists.
+        vocabularies: name and sha256 of each file of domain names.
+        relations: whether relations are tags.
         fingerprint: sha256, hexadecimal, over all that decides what the tagger says.
     """
 
@@ -73,6 +67,9 @@ class TaggerCard:
     version: str
     spacy: str
     backend: str
+    policy: str
+    vocabularies: tuple[tuple[str, str], ...]
+    relations: bool
     fingerprint: str
 
 
@@ -83,7 +80,7 @@ class Tagger:
 
     Attributes:
         nlp: the spaCy pipeline.
-        policy: the word lists that it decides by.
+        rules: what decides which parts of a caption are tags.
         card: what the tagger is, for a manifest.
     """
 
@@ -91,12 +88,12 @@ class Tagger:
         self,
         nlp: Language,
         backend: SceneGraphBackend,
-        policy: TagPolicy,
+        rules: TagRules,
         card: TaggerCard,
         batch_size: int,
     ) -> None:
         self.nlp = nlp
-        self.policy = policy
+        self.rules = rules
         self.card = card
         self._backend = backend
         self._batch_size = batch_size
@@ -106,6 +103,11 @@ class Tagger:
     def fingerprint(self) -> str:
         """sha256, hexadecimal, over all that decides what the tagger says."""
         return self.card.fingerprint
+
+    @property
+    def cut(self) -> int:
+        """Captions so far that were beyond the scene graph parser's limits."""
+        return self._backend.cut
 
     def tag(self, captions: Iterable[str]) -> Iterator[list[Tag]]:
         """Tags of each caption, in order, reading ahead by no more than one batch.
@@ -124,20 +126,20 @@ class Tagger:
         """
         texts = iter(captions)
         while batch := list(itertools.islice(texts, self._batch_size)):
-            yield from self._tag_batch([_clean(text) for text in batch])
+            yield from self._tag_batch([clean_caption(text) for text in batch])
 
     def mentions(self, caption: str) -> tuple[Doc, list[Mention]]:
         """One caption as it was parsed, and where in it each tag is said; for a closer look."""
         with self._turn:
-            doc = self.nlp(_clean(caption))
-            return doc, doc_mentions(doc, self._backend.parse_batch([doc])[0], self.policy)
+            doc = self.nlp(clean_caption(caption))
+            return doc, doc_mentions(doc, self._backend.parse_batch([doc])[0], self.rules)
 
     def _tag_batch(self, texts: list[str]) -> list[list[Tag]]:
         with self._turn, self._bounded_vocabulary():
             docs = list(self.nlp.pipe(texts, batch_size=self._batch_size))
             graphs = self._backend.parse_batch(docs)
             return [
-                merge_mentions(doc_mentions(doc, graph, self.policy))
+                merge_mentions(doc_mentions(doc, graph, self.rules))
                 for doc, graph in zip(docs, graphs, strict=True)
             ]
 
@@ -153,28 +155,72 @@ class Tagger:
         return nullcontext()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaggerInputs:
+    """All that a tagger is loaded from: contents and not paths, so that a worker needs no file
+    of the launcher's but the pipeline.
+
+    Attributes:
+        spacy_model: an installed pipeline package or a folder; None for the embedded one.
+        policy: the word lists to decide by.
+        vocabulary: names of a domain to find.
+        relations: whether "relation" tags are wanted.
+        scene_graph: the scene graph parser, as `load_tagger` takes it.
+    """
+
+    spacy_model: str | None = None
+    policy: TagPolicy = dataclasses.field(default_factory=load_policy)
+    vocabulary: DomainVocabulary = DomainVocabulary()
+    relations: bool = False
+    scene_graph: str = DEPENDENCY
+
+    def load(self) -> Tagger:
+        """The tagger; raises what `load_tagger` raises."""
+        return load_tagger(
+            self.spacy_model,
+            policy=self.policy,
+            vocabulary=self.vocabulary,
+            relations=self.relations,
+            scene_graph=self.scene_graph,
+        )
+
+
 def load_tagger(
-    spacy_model: str | os.PathLike[str] | None = None, *, batch_size: int = 256
+    spacy_model: str | os.PathLike[str] | None = None,
+    *,
+    policy: TagPolicy | None = None,
+    vocabulary: DomainVocabulary | None = None,
+    relations: bool = False,
+    scene_graph: str = DEPENDENCY,
+    batch_size: int = 256,
 ) -> Tagger:
     """Loads a spaCy pipeline as a tagger.
 
     Args:
         spacy_model: an installed pipeline package, or the path of a pipeline folder; None for
             the small English caption pipeline that ships with tagmine.
+        policy: the word lists to decide by, as `load_policy` gives them; None for the shipped.
+        vocabulary: names of a domain to find, as `load_vocabulary` gives them.
+        relations: whether "relation" tags are wanted ("man riding horse").
+        scene_graph: "dependency" for SceneGraphParser over the spaCy parse; "factual" for the
+            public FACTUAL checkpoint, "factual:DIR" for one in a folder.
         batch_size: captions that are parsed together.
 
     Raises:
         ConfigurationError: where the pipeline cannot be loaded, is not English, or lacks a
-            component that tags need; where the scene graph parser is missing.
+            component that tags need; where the scene graph parser is unknown or missing.
         ValueError: for a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    policy = load_policy()
-    backend = DependencyBackend(policy)
+    policy = policy or load_policy()
+    vocabulary = vocabulary or DomainVocabulary()
+    backend = load_backend(scene_graph, policy)
     nlp = _load_pipeline(spacy_model)
     _check_pipeline(nlp)
-    return Tagger(nlp, backend, policy, _card(nlp, backend, policy), batch_size)
+    names = NameFinder(vocabulary, nlp) if vocabulary.terms else None
+    rules = TagRules(policy, names, relations)
+    return Tagger(nlp, backend, rules, _card(nlp, backend, rules, vocabulary), batch_size)
 
 
 def embedded_pipeline() -> Path:
@@ -220,19 +266,31 @@ def _check_pipeline(nlp: Language) -> None:
         )
 
 
-def _card(nlp: Language, backend: SceneGraphBackend, policy: TagPolicy) -> TaggerCard:
+def _card(
+    nlp: Language, backend: SceneGraphBackend, rules: TagRules, vocabulary: DomainVocabulary
+) -> TaggerCard:
     import spacy
 
     name = f"{nlp.lang}_{nlp.meta['name']}"
     version = str(nlp.meta["version"])
+    policy = rules.policy.fingerprint
     digest = hashlib.sha256()
-    facts = (name, version, spacy.__version__, backend.name, str(RULES_VERSION), policy.fingerprint)
-    for fact in facts:
+    facts = (name, version, spacy.__version__, backend.name, str(RULES_VERSION), policy)
+    for fact in (*facts, repr(vocabulary.terms), str(rules.relations)):
         digest.update(fact.encode() + b"\0")
     for path in _deciding_files(Path(nlp.path)):
         digest.update(path.relative_to(nlp.path).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return TaggerCard(name, version, spacy.__version__, backend.name, digest.hexdigest())
+    return TaggerCard(
+        pipeline=name,
+        version=version,
+        spacy=spacy.__version__,
+        backend=backend.name,
+        policy=policy,
+        vocabularies=vocabulary.files,
+        relations=rules.relations,
+        fingerprint=digest.hexdigest(),
+    )
 
 
 def _deciding_files(folder: Path) -> list[Path]:
@@ -243,69 +301,3 @@ def _deciding_files(folder: Path) -> list[Path]:
         for path in files
         if not any(part.startswith(_DOCUMENTATION) for part in path.relative_to(folder).parts)
     )
-
-
-def _clean(text: str) -> str:
-    """The text on one line, in characters that spaCy can store."""
-    if not isinstance(text, str):
-        raise TypeError(f"a caption must be a string, got {type(text).__name__}: {text!r:.80}")
-    text = text[:MAX_CAPTION_CHARACTERS]
-    if not text.isascii():
-        # Half of a surrogate pair, which JSON can carry, has no UTF-8 form.
-        text = text.encode("utf-8", "replace").decode("utf-8")
-    if not text.isprintable():
-        text = text.translate(_CONTROL_CHARACTERS)
-    words = text.split()
-    if len(text) > MAX_WORD_CHARACTERS and max(map(len, words), default=0) > MAX_WORD_CHARACTERS:
-        words = [word for word in words if len(word) <= MAX_WORD_CHARACTERS]
-    return " ".join(words[:MAX_WORDS])
-
-
-def field_tags(fields: Mapping[str, object], names: Sequence[str]) -> list[Tag]:
-    """Tags of structured fields, whose values are tags already.
-
-    Args:
-        fields: a sample's fields, as JSON gives them.
-        names: the fields to read, in order. A field that is absent gives no tag.
-
-    Returns:
-        One tag for each value (a list has several), of kind "field", labelled with the field's
-        name. None, NaN and empty text give none; 2011.0 is "2011".
-
-    Raises:
-        ValueError: for a field whose value is a mapping, a list within a list, no text, or
-            larger than its limit.
-    """
-    tags: dict[tuple[str, str, str], Tag] = {}
-    for name in names:
-        value = fields.get(name)
-        values = value if isinstance(value, list | tuple) else [value]
-        if len(values) > MAX_FIELD_VALUES:
-            raise ValueError(
-                f"field {name!r} holds {len(values):,} values; the limit is {MAX_FIELD_VALUES}"
-            )
-        for text in (_field_text(name, item) for item in values):
-            if text:
-                tag = Tag(text=text, lemma=text, kind="field", head=text, label=name)
-                tags.setdefault(tag.merge_key, tag)
-    return list(tags.values())
-
-
-def _field_text(name: str, value: object) -> str:
-    if isinstance(value, Mapping | list | tuple):
-        raise ValueError(
-            f"field {name!r} holds a {type(value).__name__} ({value!r:.60}); a field of tags "
-            f"holds a text, a number or a list of them"
-        )
-    if value is None or (isinstance(value, numbers.Real) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    text = " ".join(str(value).split())
-    if len(text) > MAX_FIELD_CHARACTERS:
-        raise ValueError(
-            f"field {name!r} holds {len(text):,} characters; the limit is {MAX_FIELD_CHARACTERS}"
-        )
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError(f"field {name!r} holds half a surrogate pair, which is no text")
-    return text

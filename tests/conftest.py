@@ -57,3 +57,65 @@ def jpeg() -> Callable[[int], bytes]:
         return buffer.getvalue()
 
     return draw
+
+
+# Captions, and what FACTUAL writes of captions like them.
+FACTUAL_PAIRS = (
+    (
+        "a red car parked next to a yellow bicycle .",
+        "( car , is , red ) , ( bicycle , is , yellow ) , ( car , park next to , bicycle )",
+    ),
+    (
+        "two dogs playing on the beach in Lisbon .",
+        "( dogs , is , 2 ) , ( dogs , play on , beach ) , ( beach , in , lisbon )",
+    ),
+    ("this is a wooden bench .", "( bench , is , wooden )"),
+)
+
+
+@pytest.fixture(scope="session")
+def factual_pairs() -> tuple[tuple[str, str], ...]:
+    """Captions, and the output of FACTUAL that `tiny_factual` has learned for each."""
+    return FACTUAL_PAIRS
+
+
+@pytest.fixture(scope="session")
+def tiny_factual(tmp_path_factory) -> Path:
+    """A tiny T5 in FACTUAL's form that has learned `FACTUAL_PAIRS` by heart."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("factual")
+    texts = [f"Generate Scene Graph: {text}" for pair in FACTUAL_PAIRS for text in pair]
+    words = dict.fromkeys(" ".join(texts).split())
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+    def batch(texts: Sequence[str], pad: int) -> torch.Tensor:
+        rows = [tokenizer.encode(text).ids for text in texts]
+        width = max(map(len, rows))
+        return torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+
+    torch.manual_seed(0)
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+    options = {"dropout_rate": 0.0, "tie_word_embeddings": False, "decoder_start_token_id": 0}
+    config = T5Config(vocab_size=len(vocabulary), **sizes, **options)
+    model = T5ForConditionalGeneration(config)
+    captions = batch([f"Generate Scene Graph: {caption}" for caption, _ in FACTUAL_PAIRS], 0)
+    graphs = batch([graph for _, graph in FACTUAL_PAIRS], -100)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    for _ in range(600):
+        loss = model(input_ids=captions, attention_mask=captions.ne(0), labels=graphs).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < 0.001:
+            break
+    assert loss < 0.001
+    model.save_pretrained(folder)
+    return folder

@@ -13,6 +13,8 @@ FORBIDDEN = {
     "pipelines": {"demo"},
     "demo": {"apache_beam"},
 }
+# docs/decisions says why; the default never loads it.
+ALLOWED = {"tagmine/factual_model.py": {"torch"}}
 
 
 def imports(path: Path) -> set[str]:
@@ -27,7 +29,8 @@ def test_nobody_imports_against_the_arrows():
         files = list((ROOT / folder).rglob("*.py"))
         assert files
         for path in files:
-            assert not imports(path) & forbidden, path
+            allowed = ALLOWED.get(path.relative_to(ROOT).as_posix(), set())
+            assert not imports(path) & (forbidden - allowed), path
 
 
 def test_one_distribution_owns_the_top_level_packages():

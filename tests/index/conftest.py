@@ -29,7 +29,9 @@ from tagmine.tags import Tag
 
 DIM = 32
 HASH = hashlib.sha256(b"").hexdigest()
-TAGGER = TaggerPin("p", "1", "3.8", "b", HASH, ("jpg",), "txt", "json", (), (), HASH)
+TAGGER = TaggerPin(
+    "p", "1", "3.8", "b", HASH, (), False, HASH, ("jpg",), "txt", "json", (), (), HASH
+)
 ENCODER = EncoderPin("demo", "a", HASH, "gelu", "{}", DIM, "float32", HASH, HASH)
 
 
@@ -104,11 +106,15 @@ def write_pin_files(root: Path) -> None:
 
 
 def build_index(
-    root: Path, sources: list[Source], plans: list[ShardPlan], index_key: str
+    root: Path,
+    sources: list[Source],
+    plans: list[ShardPlan],
+    index_key: str,
+    min_clip_score: float | None = None,
 ) -> list[bool]:
     made = [train_index(root, [source.part for source in sources], index_key)]
-    made += [fill_shard(root, plan, index_key) for plan in plans]
-    write_manifest(root, assemble_manifest(root, sources, plans, index_key))
+    made += [fill_shard(root, plan, index_key, min_clip_score) for plan in plans]
+    write_manifest(root, assemble_manifest(root, sources, plans, index_key, min_clip_score))
     return made
 
 

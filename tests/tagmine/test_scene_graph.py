@@ -11,6 +11,7 @@ import pytest
 from tagmine import scene_graph
 from tagmine.errors import ConfigurationError
 from tagmine.scene_graph import DependencyBackend, Relation
+from tagmine.tag_policy import load_policy
 from tagmine.tagger import load_tagger
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -23,7 +24,7 @@ def nlp():
 
 @pytest.fixture(scope="module")
 def backend():
-    return DependencyBackend()
+    return DependencyBackend(load_policy())
 
 
 def heads(graph):
@@ -43,7 +44,7 @@ def heads(graph):
             [((), "fire hydrant"), (("two", "parked"), "car")],
         ),
         ("an older couple in a living room", [(("older",), "couple"), ((), "living room")]),
-        ("a tall man's blue shirt", [(("blue",), "shirt")]),
+        ("a tall man's blue shirt", [(("tall",), "man"), (("blue",), "shirt")]),
     ],
 )
 def test_entities_have_heads_and_attributes(nlp, backend, caption, expected):
@@ -61,7 +62,7 @@ def test_pronouns_are_no_entities_and_relations_still_point_right(nlp, backend):
 def test_relations_join_subject_and_object(nlp, backend):
     graph = backend.parse(nlp("A woman is riding a horse on the beach."))
     assert [entity.head for entity in graph.entities] == ["woman", "horse", "beach"]
-    assert Relation(0, "ride", 1) in graph.relations
+    assert Relation(0, "ride", 1, "riding") in graph.relations
 
 
 def test_position_and_wording_of_an_entity(nlp, backend):
@@ -80,32 +81,38 @@ def coco_captions(count):
 
 
 def test_real_captions_give_what_scene_graph_parser_gives(nlp, backend):
-    """Same entities and relations as its own run on the whole Doc, but for the stated mends."""
+    """Its entities and relations on the mended Doc, but for what the class says it mends."""
     same = total = relations = 0
     for doc in nlp.pipe(coco_captions(300)):
-        theirs = backend.parser.parse(doc)
         ours = backend.parse(doc)
-        kept = [e for e in theirs["entities"] if doc[e["span_bounds"][1] - 1].pos_ != "PRON"]
-        assert [(e.start, e.end) for e in ours.entities] == [e["span_bounds"] for e in kept]
-        if len(kept) == len(theirs["entities"]):
-            expected = [
-                (r["subject"], r["lemma_relation"], r["object"]) for r in theirs["relations"]
-            ]
-            assert [(r.subject, r.predicate, r.object) for r in ours.relations] == expected
-            relations += len(expected)
-        for entity, their in zip(ours.entities, kept, strict=True):
-            modifiers = [m["span"].casefold() for m in their["modifiers"] if m["dep"] != "det"]
+        theirs = backend.parser.parse(doc)
+        by_end = {entity.end: i for i, entity in enumerate(ours.entities)}
+        for i, their in enumerate(theirs["entities"]):
+            start, end = their["span_bounds"]
+            if end not in by_end:
+                assert _is_mended_away(doc, start, end, backend), doc[start:end]
+                continue
             total += 1
+            entity = ours.entities[by_end[end]]
+            modifiers = [m["span"].casefold() for m in their["modifiers"] if m["dep"] != "det"]
             same += entity.noun == their["head"].casefold() and list(entity.attributes) == modifiers
-            assert set(modifiers) <= set(entity.attributes) or _mended(doc, entity)
+            for relation in theirs["relations"]:
+                other = theirs["entities"][relation["object"]]["span_bounds"][1]
+                if relation["subject"] == i and other in by_end:
+                    found = [(r.subject, r.predicate, r.object) for r in ours.relations]
+                    assert (by_end[end], relation["lemma_relation"], by_end[other]) in found
+                    relations += 1
     assert total > 500
     assert relations > 200
-    assert same / total > 0.95
+    assert same / total > 0.8
 
 
-def _mended(doc, entity):
-    chunk = doc[entity.start : entity.end]
-    return any(token.dep_ in ("poss", "case", "conj") for token in chunk)
+def _is_mended_away(doc, start, end, backend):
+    policy, root = backend._policy, doc[end - 1]
+    measures = policy.partitives | policy.collectives
+    before_of = doc[end : end + 1].text == "of" and {root.lower_, root.lemma_} & measures
+    place = root.lower_ in policy.places and doc[start - 1].tag_ == "IN"
+    return root.pos_ == "PRON" or before_of or place
 
 
 def import_only_from(monkeypatch, folder):
@@ -125,7 +132,7 @@ def test_the_unrelated_sng_parser_is_refused(tmp_path, monkeypatch, forget_parse
     (tmp_path / "sng_parser.py").write_text("def parse_song(path):\n    return {}\n")
     import_only_from(monkeypatch, tmp_path)
     with pytest.raises(ConfigurationError, match="unrelated song-file reader") as error:
-        DependencyBackend()
+        DependencyBackend(load_policy())
     assert str(tmp_path / "sng_parser.py") in str(error.value)
     assert "pip uninstall sng-parser" in str(error.value)
 
@@ -134,4 +141,4 @@ def test_a_missing_parser_is_named(tmp_path, monkeypatch, forget_parser_class):
     (tmp_path / "sng_parser.py").write_text("raise ImportError('not here')\n")
     import_only_from(monkeypatch, tmp_path)
     with pytest.raises(ConfigurationError, match="pip install SceneGraphParser"):
-        DependencyBackend()
+        DependencyBackend(load_policy())

@@ -1,0 +1,97 @@
+"""Names of a domain (brands, species, landmarks), given as text files and found as they stand."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagmine.errors import ConfigurationError
+from tagmine.tag_policy import read_entries
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc, Span
+
+_LABEL = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DomainVocabulary:
+    """Names to find in captions, each with its label.
+
+    Attributes:
+        terms: (name as it is written, label) pairs, each name once for a label, sorted.
+        files: (name, sha256) of each file that they were read from.
+    """
+
+    terms: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+
+
+def load_vocabulary(paths: Iterable[str | os.PathLike[str]]) -> DomainVocabulary:
+    """Reads vocabulary files: one name a line, labelled with the file's name.
+
+    A file `brand.txt` with the line "Louis Philippe" labels that name "BRAND". Empty lines and
+    those that begin with "#" are left out.
+
+    Raises:
+        ConfigurationError: for a file that cannot be read, has no name, or whose own name makes
+            no label (letters, digits, "_" and "-", beginning with a letter).
+    """
+    terms: set[tuple[str, str]] = set()
+    files: list[tuple[str, str]] = []
+    for path in map(Path, paths):
+        label = re.sub(r"[^A-Z0-9]+", "_", path.stem.upper())
+        if not _LABEL.fullmatch(label):
+            raise ConfigurationError(
+                f"the vocabulary {path} labels its names with the file's name, and {path.stem!r} "
+                "makes no label; rename the file, for example to brand.txt."
+            )
+        names = read_entries(path, "the vocabulary")
+        if not names:
+            raise ConfigurationError(f"the vocabulary {path} has no name; write one a line.")
+        terms.update((name, label) for name in names)
+        files.append((path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
+    if len({name for name, _ in files}) < len(files):
+        raise ConfigurationError("two vocabulary files have the same name; rename one of them.")
+    return DomainVocabulary(tuple(sorted(terms)), tuple(files))
+
+
+class NameFinder:
+    """Finds a vocabulary's names in parsed captions, whatever their case, by a PhraseMatcher.
+
+    Attributes:
+        labels: the labels of its names.
+    """
+
+    def __init__(self, vocabulary: DomainVocabulary, nlp: Language) -> None:
+        from spacy.matcher import PhraseMatcher
+
+        self.labels = frozenset(label for _, label in vocabulary.terms)
+        self._matcher = PhraseMatcher(nlp.vocab, attr="LOWER")
+        self._written: dict[tuple[str, str], str] = {}
+        by_label: dict[str, list[Doc]] = {}
+        for name, label in vocabulary.terms:
+            by_label.setdefault(label, []).append(nlp.make_doc(name))
+            self._written.setdefault((name.casefold(), label), name)
+        for label, docs in by_label.items():
+            self._matcher.add(label, docs)
+
+    def mark(self, doc: Doc) -> None:
+        """Makes the names it finds entities of the Doc, in the place of those they overlap."""
+        from spacy.util import filter_spans
+
+        found = filter_spans(self._matcher(doc, as_spans=True))
+        if found:
+            taken = {i for span in found for i in range(span.start, span.end)}
+            kept = [e for e in doc.ents if taken.isdisjoint(range(e.start, e.end))]
+            doc.set_ents([*kept, *found])
+
+    def written(self, span: Span) -> str | None:
+        """A found name as the vocabulary writes it; None for another entity."""
+        return self._written.get((" ".join(span.text.split()).casefold(), span.label_))
