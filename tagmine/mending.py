@@ -23,7 +23,9 @@ _FOLLOWING = frozenset(
 )
 # What comes right before a noun phrase of one word.
 _OPENING = frozenset({"", ":", ",", ".", "DT", "PRP$", "CD", "JJ"})
-# What ends a noun phrase that a preposition opened.
+# What a noun of its own follows: a preposition, or a verb with its object.
+_GOVERNING = frozenset({"IN", "VBG", "VBZ"})
+# What ends such a noun phrase.
 _CLOSING = frozenset({"IN", ".", ",", ":", "CC", "VBZ", "VBG", "VBN"})
 # Words that only a noun phrase has to the left of its noun.
 _NOMINAL_DEPS = frozenset({"det", "amod", "nummod", "poss", "compound"})
@@ -57,6 +59,8 @@ def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str],
                 _make_verb(tokens, i)
             elif tokens[i].dep_ in _STRAY_DEPS and tags[i + 1 : i + 2] == ["VBG"]:
                 tokens[i].dep_ = "nsubj"
+        elif word in policy.joining_participles and i and tags[i - 1] in _NOUN_TAGS:
+            _mend_joined(tokens, tags, i)
         elif tag == "VBG" and i and tags[i - 1] in _NOUN_TAGS and _is_taken_for_noun(tokens, i):
             _make_participle(tokens, i)
         elif _is_fragment_noun(tags, words, i, policy):
@@ -78,17 +82,17 @@ def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str],
 
 def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPolicy) -> bool:
     """Whether a known object stands where a fragment has one, and not as a modifier."""
-    if words[i] not in policy.nouns:
+    before = tags[i - 1] if i else ""
+    after = tags[i + 1] if i + 1 < len(tags) else "."
+    if words[i] not in policy.nouns and _singular(words[i]) not in policy.nouns:
         return (
             i == 0
             and tags[0] in _STRAY_TAGS
-            and tags[1:2] in (["VBG"], ["IN"], ["CC"])
+            and after in ("VBG", "IN", "CC")
             and words[0] not in policy.imperatives
         )
-    before = tags[i - 1] if i else ""
-    after = tags[i + 1] if i + 1 < len(tags) else "."
-    if before == "IN":
-        return i + 1 == len(tags) or (after in _CLOSING and tags[i] != "VBG")
+    if before in _GOVERNING:
+        return after in _CLOSING and tags[i] != "VBG"
     return before in _OPENING and not (before == "JJ" and tags[i] == "VBG") and after in _FOLLOWING
 
 
@@ -161,6 +165,35 @@ def _make_participle(tokens: Sequence[Token], i: int) -> None:
     for child in list(participle.lefts):
         if child.dep_ in _NOMINAL_DEPS:
             child.head = noun
+
+
+def _mend_joined(tokens: Sequence[Token], tags: list[str], i: int) -> None:
+    """The landscape of "a grass covered landscape" takes the place of what the parser put first."""
+    at = i + 1
+    while (
+        at < len(tags) and tags[at] in ("JJ", "NN") and tags[at + 1 : at + 2] in (["NN"], ["NNS"])
+    ):
+        at += 1
+    if at >= len(tags) or tags[at] not in _NOUN_TAGS:
+        return
+    before, participle, noun = tokens[i - 1], tokens[i], tokens[at]
+    for above in (before, participle):
+        if above.is_ancestor(noun):
+            is_root = above.head.i == above.i
+            noun.head, noun.dep_ = (noun, "ROOT") if is_root else (above.head, above.dep_)
+            break
+    if before.is_ancestor(noun) or participle.is_ancestor(noun):
+        return
+    for child in list(before.lefts):
+        if child.dep_ in _NOMINAL_DEPS:
+            child.head = noun
+    for child in list(participle.lefts):
+        if child.i < i - 1 and child.dep_ not in _NOMINAL_DEPS:
+            child.head, child.dep_ = child, "ROOT"
+    participle.head, participle.dep_ = noun, "amod"
+    before.head, before.dep_ = participle, "npadvmod"
+    if noun.dep_ not in _CHUNK_DEPS:
+        noun.dep_ = _likely_dep(noun)
 
 
 def _mend_compound(tokens: Sequence[Token], words: list[str], i: int, policy: TagPolicy) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tagmine.phrases import read_phrase
+from tagmine.phrases import LIKENING, read_phrase
 from tagmine.predicates import add_predicates
 from tagmine.tag_policy import TagPolicy
 
@@ -91,7 +91,7 @@ def read_objects(
         if _is_place(tokens, start, end, policy):
             continue
         start = _add_joined(tokens, start, end, policy, drafts)
-        _add_possessor(tokens, start, end, policy, drafts)
+        _add_inner(tokens, tags, start, end, policy, drafts)
         phrase = read_phrase(tokens, start, end, policy)
         for j in (*waiting, i):
             position[j] = len(drafts)
@@ -142,15 +142,32 @@ def _add_joined(
     return start
 
 
-def _add_possessor(
-    tokens: Sequence[Token], start: int, end: int, policy: TagPolicy, drafts: list[ObjectDraft]
+def _add_inner(
+    tokens: Sequence[Token],
+    tags: Sequence[str],
+    start: int,
+    end: int,
+    policy: TagPolicy,
+    drafts: list[ObjectDraft],
 ) -> None:
-    """Adds the woman of "a woman's hand"."""
+    """Adds the woman of "a woman's hand", and the snow of "a snow covered roof"."""
     for i in range(start + 1, end - 1):
-        token = tokens[i]
-        if token.tag_ == "POS" and tokens[i - 1].pos_ == "NOUN":
-            phrase = read_phrase(tokens, start, i, policy)
-            drafts.append(
-                ObjectDraft(start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
-            )
-            return
+        if tags[i] == "POS" and tokens[i - 1].pos_ == "NOUN":
+            first = start
+        elif tokens[i - 1].dep_ == "npadvmod" and _is_joined_thing(tokens, i, policy):
+            first = i - 1
+        else:
+            continue
+        phrase = read_phrase(tokens, first, i, policy)
+        drafts.append(
+            ObjectDraft(first, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
+        )
+        return
+
+
+def _is_joined_thing(tokens: Sequence[Token], i: int, policy: TagPolicy) -> bool:
+    """Whether a participle joined to the noun before it says that this is there, too."""
+    word = tokens[i].lower_
+    if word not in policy.joining_participles or word in LIKENING:
+        return False
+    return tokens[i - 1].pos_ == "NOUN"

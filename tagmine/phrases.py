@@ -12,7 +12,7 @@ from tagmine.tag_policy import TagPolicy
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
-_MODIFYING = frozenset({"amod", "nummod"})
+_MODIFYING = frozenset({"amod", "nummod", "nmod"})
 _NOUN_POS = frozenset({"NOUN", "PROPN"})
 # Said of a modifier and not of the object: "brightly colored", "snow covered", "about ten".
 _QUALIFYING = frozenset({"advmod", "npadvmod", "quantmod"})
@@ -20,8 +20,8 @@ _SHADES = frozenset({"bright", "dark", "deep", "light", "multi", "pale"})
 # "red color van" and "tan colored pillow" speak of a colour, "light colored" needs both words.
 _COLOURED = frozenset({"color", "colored", "colour", "coloured"})
 # "cheetah print shorts", "cowboy style hat": the two words before the noun are one attribute.
-_LIKENING = frozenset({"patterned", "print", "printed", "shaped", "style", "styled", "themed"})
-_LIKENING_ALL = _LIKENING | _COLOURED
+LIKENING = frozenset({"patterned", "print", "printed", "shaped", "style", "styled", "themed"})
+_LIKENING_ALL = LIKENING | _COLOURED
 
 
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
@@ -100,7 +100,7 @@ def read_phrase(
                 # "snow - capped": captions are often tokenized.
                 word = f"{tokens[i - 2].lower_}-{word}"
                 first = min(first, i - 2)
-            if word in _COLOURED and i > start and tokens[i - 1].dep_ in _QUALIFYING:
+            if i > start and _is_joined(tokens[i - 1], word, policy):
                 word = f"{tokens[i - 1].lower_} {word}"
             modifiers.append(word)
         elif dep == "advmod" and token.tag_ == "JJ" and token.lower_ not in _SHADES:
@@ -121,6 +121,13 @@ def read_phrase(
     if not _LIKENING_ALL.isdisjoint(modifiers):
         modifiers = _join_likened(modifiers, policy)
     return NounPhrase(" ".join(text.split()), noun, head, tuple(modifiers))
+
+
+def _is_joined(before: Token, word: str, policy: TagPolicy) -> bool:
+    """Whether a modifier is half of one: "light colored", "snow covered"."""
+    if word in _COLOURED:
+        return before.dep_ in _QUALIFYING
+    return before.dep_ == "npadvmod" and word in policy.joining_participles
 
 
 def _is_adjectival(token: Token, policy: TagPolicy) -> bool:

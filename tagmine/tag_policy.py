@@ -39,6 +39,7 @@ class TagPolicy:
         compounds: word sequences that name one thing ("stop sign"), each as a tuple.
         entity_labels: entity types that are tags ("PERSON").
         imperatives: words that begin a caption and are no objects ("keep").
+        joining_participles: participles that make one attribute with the noun before ("covered").
         keep_heads: where not empty, the only heads that are kept.
         lower_case_labels: entity types believed in captions all in small letters.
         nouns: objects that a tagger may take for something else at the start of a fragment.
@@ -60,6 +61,7 @@ class TagPolicy:
     compounds: frozenset[tuple[str, ...]]
     entity_labels: frozenset[str]
     imperatives: frozenset[str]
+    joining_participles: frozenset[str]
     keep_heads: frozenset[str]
     lower_case_labels: frozenset[str]
     nouns: frozenset[str]

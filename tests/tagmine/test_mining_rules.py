@@ -69,6 +69,15 @@ RULES = {
         ("a car parked on the street", ["car", "street"]),
         ("grilled sausages on a paved road", ["grilled sausage", "paved road"]),
     ],
+    "participles joined to a noun": [
+        ("a snow covered mountain", ["snow", "snow covered mountain"]),
+        (
+            "a chicken walking through a grass covered landscape",
+            ["chicken", "grass", "grass covered landscape"],
+        ),
+        ("a heart shaped balloon", ["heart shaped balloon"]),
+        ("a light colored jacket", ["light colored jacket"]),
+    ],
     "participles behind the noun": [
         ("a girl smiling", ["smiling girl"]),
         ("a girl eating an apple", ["girl", "apple"]),
