@@ -20,6 +20,7 @@ from tagmine.captions import (
     read_fields,
 )
 from tagmine.manifest import fingerprint
+from tagmine.questions import QUESTION_RULES
 from tagmine.samples import Sample, SampleFields
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ def text_limits(fields: SampleFields) -> dict[str, int]:
 def read_texts(sample: Sample, fields: SampleFields) -> tuple[str, ...]:
     """A sample's captions as the mine stage reads them; none where it would reject the sample."""
     try:
-        return tuple(read_captions(sample, fields, read_fields(sample, fields)))
+        captions = read_captions(sample, fields, read_fields(sample, fields))
     except SampleRejected:
         return ()
+    return tuple(caption.text for caption in captions)
 
 
 def texts_fingerprint(encoder: Encoder, fields: SampleFields) -> str:
@@ -55,7 +57,7 @@ def texts_fingerprint(encoder: Encoder, fields: SampleFields) -> str:
     Raises:
         ConfigurationError: when the tokenizer cannot be loaded.
     """
-    members = (fields.caption_key, fields.caption_json_field)
+    members = (fields.caption_key, fields.caption_json_fields, QUESTION_RULES)
     limits = (MAX_CAPTION_CHARACTERS, MAX_CAPTIONS, MAX_TEXT_BYTES, MAX_JSON_BYTES)
     tokens = encoder.tokenize(_PROBE).tolist()
     return fingerprint("clip_score", members, limits, tokens)

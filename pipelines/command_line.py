@@ -6,16 +6,12 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import (
-    add_caption_filters,
-    add_clip_scores,
-    add_min_clip_score,
     read_caption_filters,
 )
+from pipelines.flags import add_embed, add_index, add_inputs, add_mine, add_query, add_runner
 from pipelines.options import (
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_CLIP_MODEL,
-    DEFAULT_INDEX_MEMORY,
     BuildOptions,
     EmbedOptions,
     IndexOptions,
@@ -23,16 +19,18 @@ from pipelines.options import (
     MineOptions,
     QueryOptions,
     RunnerOptions,
+    ShowOptions,
     VerifyOptions,
 )
-from pipelines.tags_options import EXAMPLES, TagsOptions, add_tags_arguments, read_tags_options
+from pipelines.show_flags import add_show, check_show
+from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
 from tagmine import __version__
-from tagmine.backends import DEPENDENCY
-from tagmine.samples import IMAGE_KEYS, SampleFields
+from tagmine.samples import SampleFields
 
 Options = (
     BuildOptions
     | MineOptions
+    | ShowOptions
     | EmbedOptions
     | IndexOptions
     | VerifyOptions
@@ -42,51 +40,6 @@ Options = (
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
-
-_EXAMPLES = {
-    "build": """\
-examples:
-  tagmine build 'cc3m/{00000..00331}.tar' --out cc3m-tags
-  tagmine build coco/*.tar --out coco-tags --caption-json-field captions
-  tagmine build fashion/*.tar --out fashion-tags --clip-model demo \\
-      --tag-fields articleType,baseColour,brand
-
-An interrupted build goes on where it stopped: run the same command again.""",
-    "mine": """\
-example:
-  tagmine mine coco/*.tar --out coco-tags --caption-json-field captions
-
-Writes tags/ and rejects/mine/. Run embed and index on the same --out next.""",
-    "embed": """\
-example:
-  tagmine embed coco/*.tar --out coco-tags --clip-model ViT-L-14/datacomp_xl_s13b_b90k
-
-Writes embeddings/ and rejects/embed/. Give the same shards and member keys as to mine.""",
-    "index": """\
-examples:
-  tagmine index coco-tags
-  tagmine index cc12m-tags --max-index-memory-usage 2G
-  tagmine index cc12m-tags --index-key OPQ32_128,IVF4096,PQ32x8
-  tagmine index cc12m-tags --min-tag-images 5
-
-Trains once on a uniform sample of all parts, fills index/, counts the tags into vocabulary/ and
-writes manifest.json. What is current is kept, so another --min-tag-images only rewrites the
-manifest.""",
-    "tags": EXAMPLES,
-    "verify": """\
-example:
-  tagmine verify coco-tags
-
-Exits with 0 and a summary, or with 1 and the first thing that is not as the manifest says.""",
-    "query": """\
-examples:
-  tagmine query coco-tags photo.jpg -k 5
-  tagmine query coco-tags *.jpg --json > answers.json
-
-For each photo: the nearest images, their captions and tags, and the tags of all of them pooled.
-A pooled tag's votes are the neighbours that have it; its score is their share of the neighbours'
-summed similarity, from 0 to 1.""",
-}
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -105,6 +58,8 @@ def parse(argv: Sequence[str]) -> Options:
     strangers = [word for word in unknown if not word.startswith("--")]
     if strangers or (unknown and arguments.command in ("verify", "query", "tags")):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if arguments.command == "mine":
+        check_show(_commands(parser)["mine"], arguments, unknown)
     return _READERS[arguments.command](arguments, tuple(unknown))
 
 
@@ -121,26 +76,27 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tagmine {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = _command(commands, "build", "mine, embed, index and verify, in one go")
-    _add_inputs(build)
-    _add_mine(build)
-    _add_embed(build)
-    _add_index(build)
-    _add_runner(build)
+    add_inputs(build)
+    add_mine(build)
+    add_embed(build)
+    add_index(build)
+    add_runner(build)
     mine = _command(commands, "mine", "captions to tags, one part a shard")
-    _add_inputs(mine)
-    _add_mine(mine)
-    _add_runner(mine)
+    add_inputs(mine, out_required=False)
+    add_mine(mine)
+    add_show(mine)
+    add_runner(mine)
     embed = _command(commands, "embed", "images to CLIP vectors, one part a shard")
-    _add_inputs(embed)
-    _add_embed(embed)
-    _add_runner(embed)
+    add_inputs(embed)
+    add_embed(embed)
+    add_runner(embed)
     index = _command(commands, "index", "vectors to a sharded FAISS index, and the manifest")
     index.add_argument("out", metavar="DIR", help="folder that mine and embed wrote")
-    _add_index(index)
-    _add_runner(index)
+    add_index(index)
+    add_runner(index)
     verify = _command(commands, "verify", "recompute every checksum and count of a datastore")
     verify.add_argument("datastore", metavar="DIR", help="folder of the datastore")
-    _add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
+    add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     return parser
 
@@ -150,185 +106,19 @@ def _command(commands, name: str, summary: str) -> argparse.ArgumentParser:
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=_EXAMPLES[name],
+        epilog=EXAMPLES[name],
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("input")
-    group.add_argument(
-        "shards",
-        metavar="SHARD",
-        nargs="+",
-        help="webdataset tar: a path, glob, brace range, @list.txt or fsspec URL such as "
-        "s3://bucket/00000.tar",
-    )
-    group.add_argument("--out", required=True, metavar="DIR", help="folder of the datastore")
-    group.add_argument(
-        "--image-key",
-        default=";".join(IMAGE_KEYS),
-        metavar="EXT",
-        help="extension of the image member; several with ';', the first present one is used "
-        "(default: %(default)s)",
-    )
-    group.add_argument(
-        "--caption-key",
-        default="txt",
-        metavar="EXT",
-        help="extension of the caption member (default: %(default)s)",
-    )
-    group.add_argument(
-        "--caption-json-field",
-        metavar="FIELD",
-        help="take captions from this field of the .json member instead: a string, or a list of "
-        "several, whose tags are merged and counted",
-    )
-    group.add_argument(
-        "--tag-fields",
-        default="",
-        metavar="A,B",
-        help="fields of the .json member whose values are tags already, such as "
-        "articleType,baseColour,brand",
-    )
-    group.add_argument(
-        "--dataset",
-        metavar="NAME",
-        help="name that the samples' keys begin with (default: the folder that each shard lies in)",
-    )
-
-
-def _add_mine(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("mining")
-    group.add_argument(
-        "--spacy-model",
-        metavar="NAME",
-        help="spaCy pipeline with tagger, parser and ner: an installed package or a path "
-        "(default: the small English caption pipeline inside tagmine)",
-    )
-    group.add_argument(
-        "--tag-policy",
-        metavar="DIR",
-        help="folder of word lists that add to those that tagmine decides by, such as "
-        "stop_heads.txt; or cc3m, whose captions say actor and person for names; see docs/tags.md",
-    )
-    group.add_argument(
-        "--vocabulary",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="names of your domain, one a line: brand.txt makes entity tags labelled BRAND of "
-        "the brands it lists; repeatable",
-    )
-    group.add_argument(
-        "--relations",
-        action="store_true",
-        help='also keep what relates two objects as tags ("man riding horse")',
-    )
-    group.add_argument(
-        "--scene-graph",
-        default=DEPENDENCY,
-        metavar="PARSER",
-        help="what finds objects and attributes: dependency, SceneGraphParser over the spaCy "
-        "parse; factual, FACTUAL's public T5 checkpoint from the hub; or factual:DIR, one in a "
-        "folder; docs/factual.md tells more (default: %(default)s)",
-    )
-    add_caption_filters(parser)
-
-
-def _add_embed(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("embedding")
-    group.add_argument(
-        "--clip-model",
-        default=DEFAULT_CLIP_MODEL,
-        metavar="MODEL",
-        help="open_clip architecture/weights, where weights are a pretrained tag or a local "
-        "checkpoint; a folder in open_clip's local-dir layout; or demo (default: %(default)s)",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        default=DEFAULT_BATCH_SIZE,
-        metavar="N",
-        help="images a forward pass; halved when memory runs out (default: %(default)s)",
-    )
-    group.add_argument(
-        "--num-prepro-workers",
-        type=int,
-        default=4,
-        metavar="N",
-        help="threads that decode and resize images (default: %(default)s)",
-    )
-    add_clip_scores(group)
-
-
-def _add_index(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("index")
-    group.add_argument(
-        "--index-key",
-        metavar="KEY",
-        help="FAISS index factory string (default: Flat for some thousands of vectors, else "
-        "IVF-PQ computed from count, dimension and memory)",
-    )
-    group.add_argument(
-        "--max-index-memory-usage",
-        default=DEFAULT_INDEX_MEMORY,
-        metavar="SIZE",
-        help="memory that the index may take when it is searched (default: %(default)s)",
-    )
-    add_min_clip_score(group)
-    group.add_argument(
-        "--min-tag-images",
-        type=int,
-        default=1,
-        metavar="N",
-        help="leave tags of fewer than N images out of answers, entities and fields excepted; "
-        "tagmine tags shows what each floor would leave out (default: %(default)s, every tag)",
-    )
-
-
-def _add_runner(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "running",
-        "Beam's own options are passed on; write them as --name=value, for example "
-        "--runner=FlinkRunner --flink_master=host:8081.",
-    )
-    group.add_argument(
-        "--runner",
-        default="local",
-        metavar="NAME",
-        help="local, or the name of a Beam runner (default: %(default)s)",
-    )
-    group.add_argument(
-        "--num-workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="worker processes of the local runner (default: %(default)s)",
-    )
-
-
-def _add_query(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("datastore", metavar="DIR", help="folder of the datastore")
-    parser.add_argument("photos", metavar="PHOTO", nargs="+", help="JPEG, PNG or WebP file")
-    parser.add_argument(
-        "-k", type=int, default=5, metavar="N", help="neighbours a photo (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--clip-model",
-        metavar="MODEL",
-        help="encoder to embed the photos with; it must be the one that the datastore was made "
-        "with (default: the one that the datastore names)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON list, for machines")
-
-
 def _known_flags(parser: argparse.ArgumentParser) -> frozenset[str]:
-    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return frozenset(
-        flag for command in commands.choices.values() for flag in command._option_string_actions
-    )
+    commands = _commands(parser).values()
+    return frozenset(flag for command in commands for flag in command._option_string_actions)
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    return next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
 
 
 def _plain_name(word: str, known: frozenset[str]) -> str:
@@ -343,10 +133,15 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
     fields = SampleFields(
         image_keys=tuple(key for key in arguments.image_key.split(";") if key),
         caption_key=arguments.caption_key,
-        caption_json_field=arguments.caption_json_field,
-        tag_fields=tuple(name.strip() for name in arguments.tag_fields.split(",") if name.strip()),
+        caption_json_fields=_names(",".join(arguments.caption_json_field)),
+        tag_fields=_names(arguments.tag_fields),
+        annotations_key=arguments.annotations_key,
     )
     return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
 
 
 def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> RunnerOptions:
@@ -356,7 +151,7 @@ def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Runner
 def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOptions:
     runner = _runner(arguments, beam_args)
     return MineOptions(
-        arguments.out,
+        arguments.out or "",
         _inputs(arguments),
         runner,
         arguments.spacy_model,
@@ -365,7 +160,17 @@ def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOpti
         arguments.relations,
         arguments.scene_graph,
         read_caption_filters(arguments),
+        arguments.annotations,
     )
+
+
+def _mine_or_show(
+    arguments: argparse.Namespace, beam_args: tuple[str, ...]
+) -> MineOptions | ShowOptions:
+    mine = _mine(arguments, beam_args)
+    if arguments.show is None:
+        return mine
+    return ShowOptions(mine, arguments.show, arguments.show_html)
 
 
 def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOptions:
@@ -413,7 +218,7 @@ def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOp
 
 _READERS = {
     "build": _build,
-    "mine": _mine,
+    "mine": _mine_or_show,
     "embed": _embed,
     "index": _index,
     "verify": _verify,

@@ -15,6 +15,7 @@ from pipelines.options import (
     IndexOptions,
     MineOptions,
     QueryOptions,
+    ShowOptions,
     VerifyOptions,
 )
 from pipelines.tags_options import TagsOptions
@@ -24,6 +25,7 @@ _PIPE_WIDTH = 160
 _MODULES = {
     BuildOptions: "pipelines.build",
     MineOptions: "pipelines.mine",
+    ShowOptions: "pipelines.show",
     EmbedOptions: "pipelines.embed",
     IndexOptions: "pipelines.index",
     VerifyOptions: "pipelines.verify",
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions | TagsOptions)
+        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions)
         stream = sys.stdout if answers else os.fdopen(os.dup(2), "w")
         # A pipe has no width; 80 columns would break lines for no one's benefit.
         width = None if stream.isatty() else _PIPE_WIDTH

@@ -23,11 +23,17 @@ from pipelines.shards import (
     progress_for,
     refuse_mixing,
 )
-from pipelines.summary import print_stage
+from pipelines.summary import print_annotations, print_stage
+from tagmine.annotations import (
+    AnnotationTable,
+    index_annotations,
+    look_up_table,
+    open_annotations,
+)
 from tagmine.caption_filters import CaptionFilters, load_judge
 from tagmine.domain_vocabulary import load_vocabulary
 from tagmine.errors import TagmineError
-from tagmine.layout import TAGGER_PIN, locked
+from tagmine.layout import TAGGER_PIN, locked, temporary_path
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
 from tagmine.samples import SampleFields
@@ -48,6 +54,7 @@ class MineJob:
         maker: fingerprint that the worker's own tagger must have.
         progress: folder for heartbeats, if the worker shares it with the launcher.
         filters: which captions are mined; the blocklist's words and not its path.
+        annotations: the index of further annotations, in the datastore's folder.
     """
 
     root: str
@@ -56,6 +63,7 @@ class MineJob:
     maker: str
     progress: str | None
     filters: CaptionFilters
+    annotations: str | None = None
 
 
 class MineShards(beam.PTransform):
@@ -76,14 +84,18 @@ class MineShards(beam.PTransform):
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
         tagger = shared.acquire(lambda: job.tagger.load())
-        if mine_fingerprint(tagger, job.fields, job.filters) != job.maker:
-            raise TagmineError(
-                "a worker's tagger or filters differ from the launcher's: tagmine, spaCy, the "
-                "pipeline or py3langid has another version there. Install the same ones everywhere "
-                "and start again."
-            )
+        index = Path(job.annotations) if job.annotations else None
         before = tagger.cut
-        result = mine_part(Path(job.root), source, job.fields, tagger, report, job.filters)
+        with open_annotations(index) as annotations:
+            sha256 = annotations and annotations.sha256
+            if mine_fingerprint(tagger, job.fields, job.filters, sha256) != job.maker:
+                raise TagmineError(
+                    "a worker's tagger or filters differ from the launcher's: tagmine, spaCy, the "
+                    "pipeline or py3langid has another version there. Install the same ones "
+                    "everywhere and start again."
+                )
+            root, filters = Path(job.root), job.filters
+            result = mine_part(root, source, job.fields, tagger, report, filters, annotations)
         Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
         record_cut(job.progress, tagger.cut)
         return result
@@ -115,9 +127,11 @@ def prepare(options: MineOptions) -> TaggerPin:
     """Load the tagger, so that a wrong one stops the command before any shard is opened.
 
     Raises:
-        ConfigurationError: for a pipeline that is not there or cannot be used, or a language that
-            cannot be told.
+        ConfigurationError: for a pipeline or annotations that are not there or cannot be used, or
+            a language that cannot be told.
     """
+    table = annotation_table(options)
+    sha256 = table and table.sha256
     filters = options.filters
     load_judge(filters)
     tagger = tagger_inputs(options).load()
@@ -135,13 +149,15 @@ def prepare(options: MineOptions) -> TaggerPin:
         image_keys=fields.image_keys,
         caption_key=fields.caption_key,
         json_key=fields.json_key,
-        caption_json_field=fields.caption_json_field,
+        caption_json_fields=fields.caption_json_fields,
         tag_fields=fields.tag_fields,
-        maker=mine_fingerprint(tagger, fields, filters),
+        maker=mine_fingerprint(tagger, fields, filters, sha256),
         min_caption_words=filters.min_words,
         max_caption_words=filters.max_words,
         language=filters.language,
         blocklist_sha256=filters.blocklist_sha256,
+        annotations_sha256=sha256,
+        annotations_key=fields.annotations_key,
     )
 
 
@@ -157,13 +173,36 @@ def run(options: MineOptions, console: Console) -> None:
         mine(options, plan, pin, console)
 
 
+def annotation_table(options: MineOptions) -> AnnotationTable | None:
+    """The table of further annotations, looked into; None where there is none."""
+    if options.annotations is None:
+        return None
+    return look_up_table(options.annotations, options.inputs.fields.annotations_key)
+
+
 def mine(options: MineOptions, plan: Plan, pin: TaggerPin, console: Console) -> None:
     """Run the job over a planned, locked output folder."""
+    table = annotation_table(options)
+    if table is None:
+        _mine_all(options, plan, pin, console, None)
+        return
+    # The one that was pinned, or none: it may have changed since.
+    table = dataclasses.replace(table, sha256=pin.annotations_sha256)
+    # Where the workers can read it: they write their parts to the same folder.
+    with temporary_path(plan.root / "annotations") as index:
+        counts = index_annotations(table, index)
+        _mine_all(options, plan, pin, console, str(index))
+    print_annotations(console, plan.root, plan.sources, table, counts)
+
+
+def _mine_all(
+    options: MineOptions, plan: Plan, pin: TaggerPin, console: Console, index: str | None
+) -> None:
     write_pin(plan.root / TAGGER_PIN, pin)
     with progress_for(options.runner, console, "mine", plan.sources) as progress:
         fields = options.inputs.fields
         inputs = tagger_inputs(options)
-        job = MineJob(str(plan.root), fields, inputs, pin.maker, progress, options.filters)
+        job = MineJob(str(plan.root), fields, inputs, pin.maker, progress, options.filters, index)
         run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
         kept, cut = count_kept(progress), count_cut(progress)
     print_stage(console, plan.root, "mine", plan.sources, kept)

@@ -12,6 +12,7 @@ from tagmine.samples import SampleFields
 DEFAULT_CLIP_MODEL = "ViT-B-32/laion2b_s34b_b79k"
 DEFAULT_INDEX_MEMORY = "4G"
 DEFAULT_BATCH_SIZE = 64
+MAX_SHOWN = 1_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class MineOptions:
     """`tagmine mine`.
 
     Raises:
-        ConfigurationError: for an unknown scene graph parser.
+        ConfigurationError: for an unknown scene graph parser, or a key to join annotations by
+            without annotations.
     """
 
     out: str
@@ -80,9 +82,37 @@ class MineOptions:
     relations: bool = False
     scene_graph: str = DEPENDENCY
     filters: CaptionFilters = NO_FILTERS
+    annotations: str | None = None
 
     def __post_init__(self) -> None:
         check_backend(self.scene_graph)
+        key = self.inputs.fields.annotations_key
+        if key is not None and self.annotations is None:
+            raise ConfigurationError(
+                f"--annotations-key {key}: there is nothing to join; give --annotations FILE too."
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShowOptions:
+    """`tagmine mine --show`.
+
+    Attributes:
+        mine: how captions are mined; its `out` is not written to.
+        samples: how many samples are shown.
+        html: file for the same as a page, None for none.
+
+    Raises:
+        ConfigurationError: for fewer than one sample, or more than a page can hold.
+    """
+
+    mine: MineOptions
+    samples: int
+    html: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.samples <= MAX_SHOWN:
+            raise ConfigurationError(f"--show {self.samples}: give 1 to {MAX_SHOWN:,}.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

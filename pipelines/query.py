@@ -15,7 +15,7 @@ from index.encoder import load_encoder
 from index.pooling import Answer
 from index.search import open_datastore
 from pipelines.options import QueryOptions
-from pipelines.terminal import printable
+from tagmine.printable import printable
 
 _TAGS_SHOWN = 24
 

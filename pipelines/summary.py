@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from tagmine.annotations import AnnotationCounts, AnnotationTable
 from tagmine.embeddings import open_embeddings
+from tagmine.errors import ConfigurationError
 from tagmine.layout import embeddings_path, tags_path
 from tagmine.manifest import StageCount, VocabularyCard, sum_counts
 from tagmine.parts import PartFooter, read_tags_footer
@@ -62,6 +64,39 @@ def print_clip_scores(console: Console, root: Path, sources: Sequence[Source]) -
         pairs = zip(_QUANTILES, np.quantile(known, _QUANTILES), strict=True)
         text = ", ".join(f"{share:.0%} below {score:.3f}" for share, score in pairs)
         console.print(f"         CLIP scores: {text}", highlight=False, soft_wrap=True)
+
+
+def print_annotations(
+    console: Console,
+    root: Path,
+    sources: Sequence[Source],
+    table: AnnotationTable,
+    counts: AnnotationCounts,
+) -> None:
+    """Print how much of a table of annotations the shards could use.
+
+    Raises:
+        ConfigurationError: when no key of it matches a sample.
+    """
+    matched = sum(_footer(root, "mine", source.part).annotated for source in sources)
+    said = f"{counts.rows:,} rows"
+    if counts.silent:
+        said += f", {counts.silent:,} of them answers that say nothing of the picture"
+    if counts.unusable:
+        said += f", {counts.unusable:,} that cannot be used ({counts.first_unusable})"
+    if not matched:
+        found = ", ".join(repr(key) for key in counts.first_keys) or "none"
+        raise ConfigurationError(
+            f"--annotations {table.path}: none of its keys matches a sample that was mined. It has "
+            f"{said}; its keys are such as {found}. Join it by a field of the JSON with "
+            "--annotations-key, or write the samples' own keys into it."
+        )
+    # A key that samples of two shards have is matched in each.
+    unmatched = max(0, counts.keys - matched)
+    console.print(
+        f"       annotations: {said}; {counts.keys:,} keys, of which {unmatched:,} match no sample",
+        soft_wrap=True,
+    )
 
 
 def print_count(console: Console, stage: str, total: StageCount, more: str = "") -> None:

@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.tags_options import TagsOptions
-from pipelines.terminal import printable
 from tagmine.count_tags import write_vocabulary
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MANIFEST
 from tagmine.manifest import fingerprint, read_manifest
 from tagmine.parts import file_sha256
+from tagmine.printable import printable
 from tagmine.vocabulary import Vocabulary, VocabularyEntry, open_vocabulary
 from tagmine.vocabulary_summary import (
     FLOORS,

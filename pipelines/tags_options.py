@@ -10,17 +10,6 @@ from tagmine.errors import ConfigurationError
 from tagmine.tags import KINDS
 
 EXPORTS = (".csv", ".parquet")
-EXAMPLES = """\
-examples:
-  tagmine tags coco-tags
-  tagmine tags coco-tags --kind entity --label GPE -n 50
-  tagmine tags coco-tags --contains "red car" --json
-  tagmine tags coco-tags --write vocabulary.csv
-
-Shows how many unique tags there are, in all and of each kind and entity label, how many tags an
-image has, the commonest and the rarest with the number of images that have them, and what each
---min-tag-images of tagmine index would leave out. On a folder that tagmine index has not been
-through, it counts what is mined so far."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

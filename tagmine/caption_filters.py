@@ -12,7 +12,6 @@ import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,21 +173,6 @@ def _identifier_version() -> str:
     from importlib.metadata import version
 
     return version("py3langid")
-
-
-def keep_captions(
-    judge: CaptionJudge, captions: Sequence[str]
-) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """The captions that pass, in order, and for each of the others its fault."""
-    kept: list[str] = []
-    faults: list[tuple[str, str]] = []
-    for caption in captions:
-        fault = judge.fault(caption)
-        if fault is None:
-            kept.append(caption)
-        else:
-            faults.append(fault)
-    return tuple(kept), faults
 
 
 def fold(text: str) -> str:

@@ -68,14 +68,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
     The file is flushed to disk before the rename and the folder after it, so that a power cut
     leaves the old file or the new one. On an error the temporary file is removed.
     """
+    with temporary_path(target) as temporary:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+        _flush(target.parent)
+
+
+@contextlib.contextmanager
+def temporary_path(target: Path) -> Iterator[Path]:
+    """A name beside `target` for a file that is gone when the block ends, however it ends.
+
+    What a killed process leaves of it, `remove_leftovers` finds.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     # Unique, since a worker orphaned by a killed launcher may still be writing the same part.
     temporary = target.with_name(f".{target.name}{_TEMPORARY_MARK}{uuid.uuid4().hex}")
     try:
         yield temporary
-        _flush(temporary)
-        os.replace(temporary, target)
-        _flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -100,13 +100,15 @@ class TaggerPin:
     image_keys: tuple[str, ...]
     caption_key: str
     json_key: str
-    caption_json_field: str | None
+    caption_json_fields: tuple[str, ...]
     tag_fields: tuple[str, ...]
     maker: _Sha256
     min_caption_words: _Count = 0
     max_caption_words: _Count | None = None
     language: str | None = None
     blocklist_sha256: _Sha256 | None = None
+    annotations_sha256: _Sha256 | None = None
+    annotations_key: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tagmine.caption_filters import (
-    NO_FILTERS,
-    CaptionFilters,
-    CaptionJudge,
-    keep_captions,
-    load_judge,
-)
+from tagmine.annotations import AnnotationIndex
+from tagmine.caption_filters import NO_FILTERS, CaptionFilters, load_judge
 from tagmine.captions import (
     MAX_CAPTION_CHARACTERS,
     MAX_CAPTIONS,
     MAX_JSON_BYTES,
     MAX_TEXT_BYTES,
     SampleRejected,
-    read_captions,
-    read_fields,
 )
 from tagmine.errors import DatastoreError
-from tagmine.field_tags import field_tags
+from tagmine.image_text import ImageReader, ImageText, merge_image
 from tagmine.layout import atomic_path, tags_path
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, TagRow, TagTableWriter, read_tags_footer
+from tagmine.questions import QUESTION_RULES
 from tagmine.samples import Sample, SampleFields, read_samples
 from tagmine.sources import Source
 from tagmine.stage import (
@@ -42,7 +36,7 @@ from tagmine.stage import (
     is_current,
     open_source,
 )
-from tagmine.tags import Tag, merge_captions
+from tagmine.tags import Tag
 
 if TYPE_CHECKING:
     from tagmine.tagger import Tagger
@@ -54,17 +48,20 @@ STAGE = "mine"
 class _Pending:
     id: int
     key: str
-    captions: tuple[str, ...]
-    field_tags: tuple[Tag, ...]
+    text: ImageText
 
 
 def mine_fingerprint(
-    tagger: Tagger, fields: SampleFields, filters: CaptionFilters = NO_FILTERS
+    tagger: Tagger,
+    fields: SampleFields,
+    filters: CaptionFilters = NO_FILTERS,
+    annotations_sha256: str | None = None,
 ) -> str:
     """Fingerprint of all that decides a tags part, its shard aside."""
     limits = (MAX_CAPTION_CHARACTERS, MAX_CAPTIONS, MAX_TEXT_BYTES, MAX_JSON_BYTES)
-    made_with = (tagger.fingerprint, dataclasses.asdict(fields), limits)
-    return fingerprint(STAGE, *made_with, *([filters.fingerprint] if filters.active else []))
+    made_with = (tagger.fingerprint, dataclasses.asdict(fields), limits, QUESTION_RULES)
+    chosen = (filters.fingerprint if filters.active else None, annotations_sha256)
+    return fingerprint(STAGE, *made_with, *chosen)
 
 
 def mine_part(
@@ -74,6 +71,7 @@ def mine_part(
     tagger: Tagger,
     report: ReportProgress = ignore_progress,
     filters: CaptionFilters = NO_FILTERS,
+    annotations: AnnotationIndex | None = None,
 ) -> PartResult:
     """Make the tags part of a shard, unless a current one is there already.
 
@@ -84,6 +82,7 @@ def mine_part(
         tagger: what mines the captions.
         report: told of the progress.
         filters: which captions are mined.
+        annotations: further annotations of the images.
 
     Returns:
         The part's footer, and whether it was made now.
@@ -92,21 +91,22 @@ def mine_part(
         SourceError: when the shard cannot be read.
     """
     target = root / tags_path(source.part)
-    maker = mine_fingerprint(tagger, fields, filters)
+    maker = mine_fingerprint(tagger, fields, filters, annotations and annotations.sha256)
     finished = _finished_footer(target)
     if finished and is_current(finished, root, source, maker, report):
         return PartResult(source.part, False, finished)
     judge = load_judge(filters) if filters.active else None
+    reader = ImageReader(fields, judge, annotations)
     ledger = PartLedger(root, source, STAGE, fields, maker)
-    limits = {fields.caption_member: MAX_TEXT_BYTES}
-    if fields.needs_json:
-        limits[fields.json_key] = MAX_JSON_BYTES
+    joined: set[str] = set()
     with open_source(source) as stream, atomic_path(target) as temporary:
         writer = TagTableWriter(temporary)
-        samples = _report_each(read_samples(stream, fields, limits), stream, report)
-        for row in _tag_samples(samples, source, fields, judge, tagger, ledger):
-            writer.add(row)
+        samples = _report_each(read_samples(stream, fields, reader.limits), stream, report)
+        for image, tags in _tag_images(_read_images(samples, source, reader, ledger), tagger):
+            joined.update(image.text.joined_by)
+            writer.add(_row(image, source, tags))
         footer = ledger.close(stream, writer.added)
+        footer = dataclasses.replace(footer, annotated=len(joined))
         writer.finish(footer)
         report(stream.bytes_read, ledger.read)
     return PartResult(source.part, True, footer)
@@ -128,55 +128,45 @@ def _report_each(samples: Iterator[Sample], stream, report: ReportProgress) -> I
         report(stream.bytes_read, count)
 
 
-def _tag_samples(
-    samples: Iterator[Sample],
-    source: Source,
-    fields: SampleFields,
-    judge: CaptionJudge | None,
-    tagger: Tagger,
-    ledger: PartLedger,
-) -> Iterator[TagRow]:
-    """Rows in the order of the shard; the tagger reads ahead by its batch."""
+def _read_images(
+    samples: Iterator[Sample], source: Source, reader: ImageReader, ledger: PartLedger
+) -> Iterator[_Pending]:
+    for sample in samples:
+        row_id, key = ledger.identify(sample.position, sample.key)
+        try:
+            text = reader.read(sample, source)
+        except SampleRejected as rejected:
+            ledger.reject(row_id, key, rejected.reason, rejected.detail)
+            continue
+        ledger.drop_captions(text.dropped)
+        yield _Pending(row_id, key, text)
+
+
+def _tag_images(images: Iterator[_Pending], tagger: Tagger) -> Iterator[tuple[_Pending, list[Tag]]]:
+    """Each image with its tags, in the order of the shard; the tagger reads ahead by its batch."""
     pending: deque[_Pending] = deque()
 
-    def captions() -> Iterator[str]:
-        for sample in samples:
-            image = _prepare(sample, fields, judge, ledger)
-            if image is not None:
-                pending.append(image)
-                yield from image.captions
+    def voices() -> Iterator[str]:
+        for image in images:
+            pending.append(image)
+            yield from (caption.text for caption in image.text.voices)
 
     tagged: list[list[Tag]] = []
-    for tags in tagger.tag(captions()):
+    for tags in tagger.tag(voices()):
         tagged.append(tags)
-        if len(tagged) == len(pending[0].captions):
+        if len(tagged) == len(pending[0].text.voices):
             image = pending.popleft()
-            merged = merge_captions([*tagged, image.field_tags] if image.field_tags else tagged)
-            yield TagRow(image.id, image.key, source.name, image.captions, tuple(merged))
+            yield image, merge_image(image.text, tagged)
             tagged = []
 
 
-def _prepare(
-    sample: Sample, fields: SampleFields, judge: CaptionJudge | None, ledger: PartLedger
-) -> _Pending | None:
-    row_id, key = ledger.identify(sample.position, sample.key)
-    if sample.problem:
-        ledger.reject(row_id, key, *sample.problem)
-        return None
-    try:
-        record = read_fields(sample, fields)
-        captions = tuple(read_captions(sample, fields, record))
-        values = tuple(field_tags(record, fields.tag_fields)) if fields.tag_fields else ()
-    except SampleRejected as rejected:
-        ledger.reject(row_id, key, rejected.reason, rejected.detail)
-        return None
-    except ValueError as error:
-        ledger.reject(row_id, key, "bad_json", str(error))
-        return None
-    if judge is not None:
-        captions, faults = keep_captions(judge, captions)
-        if not captions:
-            ledger.reject(row_id, key, *faults[0])
-            return None
-        ledger.drop_captions(reason for reason, _ in faults)
-    return _Pending(row_id, key, captions, values)
+def _row(image: _Pending, source: Source, tags: Sequence[Tag]) -> TagRow:
+    captions = image.text.captions
+    return TagRow(
+        image.id,
+        image.key,
+        source.name,
+        tuple(caption.text for caption in captions),
+        tuple(tags),
+        tuple(caption.source for caption in captions),
+    )

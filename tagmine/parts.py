@@ -38,6 +38,7 @@ TAGS_SCHEMA = pa.schema(
         pa.field("caption", pa.string(), nullable=False),
         pa.field("more_captions", pa.list_(pa.string()), nullable=False),
         pa.field("tags", pa.list_(TAG_TYPE), nullable=False),
+        pa.field("caption_sources", pa.list_(pa.string()), nullable=False),
     ]
 )
 CLIP_SCORE = pa.field("clip_score", pa.float32(), nullable=True)
@@ -87,6 +88,7 @@ class PartFooter:
             it; "" for tags, whose pages carry checksums of their own.
         captions_dropped: captions that a filter left out of samples that stay, by reason; absent
             from the file where there are none.
+        annotated: keys of the table of annotations that match a sample of the part.
 
     Raises:
         ValueError: when the counts do not reconcile.
@@ -105,6 +107,7 @@ class PartFooter:
     rejected: dict[str, int]
     rows_sha256: str = ""
     captions_dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+    annotated: int = 0
 
     def __post_init__(self) -> None:
         if self.read != self.written + sum(self.rejected.values()):
@@ -129,6 +132,7 @@ class TagRow:
     source: str
     captions: tuple[str, ...]
     tags: tuple[Tag, ...]
+    caption_sources: tuple[str, ...] = ()
 
 
 class TagTableWriter:
@@ -167,6 +171,7 @@ def tags_table(rows: Sequence[TagRow]) -> pa.Table:
         "caption": [row.captions[0] for row in rows],
         "more_captions": [list(row.captions[1:]) for row in rows],
         "tags": [[_tag_record(tag) for tag in row.tags] for row in rows],
+        "caption_sources": [list(row.caption_sources) for row in rows],
     }
     return pa.table(columns, schema=TAGS_SCHEMA)
 

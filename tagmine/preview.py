@@ -81,8 +81,9 @@ def _check_json(source: Source, samples: Sequence[Sample], fields: SampleFields)
             continue
         names.update(record if isinstance(record, dict) else ())
     asked = {name: "--tag-fields" for name in fields.tag_fields}
-    if fields.caption_json_field is not None:
-        asked[fields.caption_json_field] = "--caption-json-field"
+    asked |= {name: "--caption-json-field" for name in fields.caption_json_fields}
+    if fields.annotations_key is not None:
+        asked[fields.annotations_key] = "--annotations-key"
     for name, flag in asked.items():
         if name not in names:
             raise ConfigurationError(

@@ -13,7 +13,7 @@ REASONS: dict[str, str] = {
     "member_too_large": "a member that would be read is larger than its limit",
     "broken_shard": "the archive ends or breaks here; the samples before it were read",
     "no_caption": "the sample has no caption member, or the JSON field is missing",
-    "empty_caption": "every caption of the sample is empty",
+    "empty_caption": "every caption of the sample is empty, and no answer says anything",
     "caption_too_long": "a caption is longer than its limit",
     "caption_not_utf8": "a caption is not valid UTF-8 text",
     "caption_too_few_words": "every caption was filtered out, the first for having too few words",
@@ -21,6 +21,7 @@ REASONS: dict[str, str] = {
     "caption_language": "every caption was filtered out, the first for being in another language",
     "caption_blocked": "every caption was filtered out, the first for a word or phrase on the "
     "blocklist",
+    "too_many_captions": "the sample has more captions and answers than the limit",
     "bad_json": "the JSON member cannot be parsed, is nested too deep, or has the wrong form",
     "no_image": "the sample has no image member",
     "image_undecodable": "the image is no JPEG, PNG or WebP, or is damaged",

@@ -18,10 +18,13 @@ class SampleFields:
 
     Attributes:
         image_keys: extensions of the image member, the first present one being used.
-        caption_key: extension of the caption member, unless `caption_json_field` is set.
+        caption_key: extension of the caption member, unless `caption_json_fields` are set.
         json_key: extension of the member with structured fields.
-        caption_json_field: field of the JSON member that holds the caption or captions.
+        caption_json_fields: fields of the JSON member that hold captions, or questions with their
+            answers.
         tag_fields: fields of the JSON member whose values are tags.
+        annotations_key: field of the JSON member that further annotations are joined by; None
+            for the sample's key.
 
     Raises:
         ConfigurationError: for an empty key, or one that webdataset would unpickle.
@@ -30,8 +33,9 @@ class SampleFields:
     image_keys: tuple[str, ...] = IMAGE_KEYS
     caption_key: str = "txt"
     json_key: str = "json"
-    caption_json_field: str | None = None
+    caption_json_fields: tuple[str, ...] = ()
     tag_fields: tuple[str, ...] = ()
+    annotations_key: str | None = None
 
     def __post_init__(self) -> None:
         for key in (*self.image_keys, self.caption_key):
@@ -45,7 +49,7 @@ class SampleFields:
 
     @property
     def needs_json(self) -> bool:
-        return self.caption_json_field is not None or bool(self.tag_fields)
+        return bool(self.caption_json_fields or self.tag_fields or self.annotations_key)
 
     @property
     def grouping(self) -> tuple:
@@ -56,7 +60,7 @@ class SampleFields:
     @property
     def caption_member(self) -> str:
         """Extension of the member that the caption is read from."""
-        return self.json_key if self.caption_json_field is not None else self.caption_key
+        return self.json_key if self.caption_json_fields else self.caption_key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

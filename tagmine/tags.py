@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 KINDS = ("object", "attribute", "entity", "relation", "field")
@@ -22,7 +23,7 @@ class Tag:
             entities and fields.
         attributes: lemma of each modifier, in the order said.
         label: entity type ("GPE"), name of the structured field ("brand"), else "".
-        count: how many of the image's captions said it, at least 1.
+        count: how many of the image's captions and answers said it, at least 1.
 
     Raises:
         ValueError: for an empty text or lemma, an unknown kind, or a count below 1.
@@ -50,21 +51,42 @@ class Tag:
         return (self.kind, self.label, self.lemma)
 
 
-def merge_captions(captions: Sequence[Iterable[Tag]]) -> list[Tag]:
-    """Merge the tags of an image's captions into one list.
+def merge_captions(
+    captions: Sequence[Iterable[Tag]], votes: Sequence[int] | None = None
+) -> list[Tag]:
+    """Merge what an image's captions say into one list of tags.
+
+    Every caption votes for its tags. Tags that complement each other stay side by side, and so do
+    those that contradict each other: the counts say what most saw. Who says "red car" says "car":
+    an object that some caption names bare counts those captions too that name it with modifiers.
 
     Args:
-        captions: the tags of each caption of one image.
+        captions: the tags of each caption of one image, each tag once a caption.
+        votes: what each caption weighs, by default 1: how many people gave that answer.
 
     Returns:
-        Each tag once, in order of first mention, `count` being the number of captions that
-        said it and `text` its first wording.
+        Each tag once, in order of first mention. `count` is the sum of the votes of the captions
+        that said it; `text` is the wording with the most votes, among equals the first.
+
+    Raises:
+        ValueError: for another number of votes than of captions.
     """
-    merged: dict[tuple[str, str, str], Tag] = {}
-    votes: dict[tuple[str, str, str], int] = {}
-    for tags in captions:
-        for key in {tag.merge_key: tag for tag in reversed(list(tags))}:
-            votes[key] = votes.get(key, 0) + 1
-        for tag in tags:
-            merged.setdefault(tag.merge_key, tag)
-    return [dataclasses.replace(tag, count=votes[key]) for key, tag in merged.items()]
+    wordings: dict[tuple[str, str, str], dict[str, Tag]] = {}
+    wording_votes: Counter[tuple[tuple[str, str, str], str]] = Counter()
+    tag_votes: Counter[tuple[str, str, str]] = Counter()
+    head_votes: Counter[str] = Counter()
+    for tags, vote in zip(captions, votes or [1] * len(captions), strict=True):
+        said = {tag.merge_key: tag for tag in reversed(list(tags))}
+        for key, tag in reversed(said.items()):
+            wordings.setdefault(key, {}).setdefault(tag.text, tag)
+            wording_votes[key, tag.text] += vote
+            tag_votes[key] += vote
+        for head in {tag.head for tag in said.values() if tag.kind in ("object", "attribute")}:
+            head_votes[head] += vote
+    merged = []
+    for key, texts in wordings.items():
+        # max() gives the first of equals.
+        tag = max(texts.values(), key=lambda tag: wording_votes[key, tag.text])
+        count = head_votes[tag.head] if tag.kind == "object" else tag_votes[key]
+        merged.append(dataclasses.replace(tag, count=count))
+    return merged

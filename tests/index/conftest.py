@@ -30,7 +30,7 @@ from tagmine.tags import Tag
 DIM = 32
 HASH = hashlib.sha256(b"").hexdigest()
 TAGGER = TaggerPin(
-    "p", "1", "3.8", "b", HASH, (), False, HASH, ("jpg",), "txt", "json", None, (), HASH
+    "p", "1", "3.8", "b", HASH, (), False, HASH, ("jpg",), "txt", "json", (), (), HASH
 )
 ENCODER = EncoderPin("demo", "a", HASH, "gelu", "{}", DIM, "float32", HASH, HASH)
 

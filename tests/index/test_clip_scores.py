@@ -52,7 +52,7 @@ def source(tmp_path, write_tar, jpeg):
 
 
 def options(batch_size=64, scored=True, field="captions"):
-    fields = SampleFields(caption_json_field=field)
+    fields = SampleFields(caption_json_fields=(field,) if field else ())
     return EmbedOptions(fields, batch_size, 2, clip_scores=scored)
 
 

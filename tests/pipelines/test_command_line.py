@@ -124,7 +124,7 @@ def test_names_from_clip_retrieval_and_img2dataset():
     assert isinstance(options, BuildOptions)
     fields = options.mine.inputs.fields
     assert (fields.image_keys, fields.caption_key) == (("png",), "cap.txt")
-    assert (fields.tag_fields, fields.caption_json_field) == (("a", "b"), "c")
+    assert (fields.tag_fields, fields.caption_json_fields) == (("a", "b"), ("c",))
     assert (options.embed.batch_size, options.embed.num_prepro_workers) == (8, 2)
     assert (options.embed.clip_model, options.index.index_key) == ("demo", "Flat")
     assert options.index.max_index_memory_usage == "1G"

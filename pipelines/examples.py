@@ -1,0 +1,61 @@
+"""The examples below each command's help."""
+
+from __future__ import annotations
+
+EXAMPLES = {
+    "build": """\
+examples:
+  tagmine build 'cc3m/{00000..00331}.tar' --out cc3m-tags
+  tagmine build coco/*.tar --out coco-tags --caption-json-field captions
+  tagmine build fashion/*.tar --out fashion-tags --clip-model demo \\
+      --tag-fields articleType,baseColour,brand
+
+An interrupted build goes on where it stopped: run the same command again.""",
+    "mine": """\
+examples:
+  tagmine mine coco/*.tar --out coco-tags --caption-json-field captions
+  tagmine mine coco/*.tar --caption-json-field captions --show 20 --show-html tags.html
+  tagmine mine coco/*.tar --out coco-tags --caption-json-field captions \\
+      --annotations vqa.parquet --annotations-key image_id
+
+Writes tags/ and rejects/mine/. Run embed and index on the same --out next.""",
+    "embed": """\
+example:
+  tagmine embed coco/*.tar --out coco-tags --clip-model ViT-L-14/datacomp_xl_s13b_b90k
+
+Writes embeddings/ and rejects/embed/. Give the same shards and member keys as to mine.""",
+    "index": """\
+examples:
+  tagmine index coco-tags
+  tagmine index cc12m-tags --max-index-memory-usage 2G
+  tagmine index cc12m-tags --index-key OPQ32_128,IVF4096,PQ32x8
+  tagmine index cc12m-tags --min-tag-images 5
+
+Trains once on a uniform sample of all parts, fills index/, counts the tags into vocabulary/ and
+writes manifest.json. What is current is kept, so another --min-tag-images only rewrites the
+manifest.""",
+    "tags": """\
+examples:
+  tagmine tags coco-tags
+  tagmine tags coco-tags --kind entity --label GPE -n 50
+  tagmine tags coco-tags --contains "red car" --json
+  tagmine tags coco-tags --write vocabulary.csv
+
+Shows how many unique tags there are, in all and of each kind and entity label, how many tags an
+image has, the commonest and the rarest with the number of images that have them, and what each
+--min-tag-images of tagmine index would leave out. On a folder that tagmine index has not been
+through, it counts what is mined so far.""",
+    "verify": """\
+example:
+  tagmine verify coco-tags
+
+Exits with 0 and a summary, or with 1 and the first thing that is not as the manifest says.""",
+    "query": """\
+examples:
+  tagmine query coco-tags photo.jpg -k 5
+  tagmine query coco-tags *.jpg --json > answers.json
+
+For each photo: the nearest images, their captions and tags, and the tags of all of them pooled.
+A pooled tag's votes are the neighbours that have it; its score is their share of the neighbours'
+summed similarity, from 0 to 1.""",
+}
