@@ -8,7 +8,7 @@ examples:
   tagmine build 'cc3m/{00000..00331}.tar' --out cc3m-tags
   tagmine build coco/*.tar --out coco-tags --caption-json-field captions
   tagmine build fashion/*.tar --out fashion-tags --clip-model demo \\
-      --tag-fields articleType,baseColour,brand
+      --tag-fields articleType,baseColour
 
 An interrupted build goes on where it stopped: run the same command again.""",
     "mine": """\
