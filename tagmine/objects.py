@@ -105,7 +105,14 @@ def read_objects(
             position[j] = len(drafts)
         drafts.append(
             ObjectDraft(
-                start, end, phrase.text, phrase.noun, phrase.head, phrase.attributes, [], gathered
+                phrase.start,
+                end,
+                phrase.text,
+                phrase.noun,
+                phrase.head,
+                phrase.attributes,
+                [],
+                gathered,
             )
         )
         waiting.clear()
@@ -148,7 +155,9 @@ def _add_joined(
         ):
             phrase = read_phrase(tokens, start, i, policy)
             drafts.append(
-                ObjectDraft(start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
+                ObjectDraft(
+                    phrase.start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes
+                )
             )
             start = i + 1
     return start
@@ -172,7 +181,7 @@ def _add_inner(
             continue
         phrase = read_phrase(tokens, first, i, policy)
         drafts.append(
-            ObjectDraft(first, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
+            ObjectDraft(phrase.start, i, phrase.text, phrase.noun, phrase.head, phrase.attributes)
         )
         return
 

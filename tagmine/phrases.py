@@ -32,12 +32,14 @@ class NounPhrase:
     """A noun phrase without its determiners.
 
     Attributes:
+        start: its first token that is kept.
         text: its words as said, from the first modifier to the noun ("parked cars").
         noun: the noun with its compounds as said, case-folded ("stop signs").
         head: the same with the lemma of the noun ("stop sign").
         attributes: each modifier as said, case-folded, in that order ("parked",).
     """
 
+    start: int
     text: str
     noun: str
     head: str
@@ -120,7 +122,7 @@ def read_phrase(
     noun, head = _join(compounds, root)
     if not _LIKENING_ALL.isdisjoint(modifiers):
         modifiers = _join_likened(modifiers, policy)
-    return NounPhrase(" ".join(text.split()), noun, head, tuple(modifiers))
+    return NounPhrase(first, " ".join(text.split()), noun, head, tuple(modifiers))
 
 
 def _is_joined(before: Token, word: str, policy: TagPolicy) -> bool:
