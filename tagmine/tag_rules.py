@@ -105,7 +105,7 @@ def doc_mentions(doc: Doc, graph: SceneGraph, rules: TagRules) -> list[Mention]:
     if rules.relations:
         found += _relation_mentions(graph, tags)
     if names or rules.relations:
-        found.sort(key=lambda mention: mention.start)
+        found.sort(key=lambda mention: (mention.start, -mention.end))
     return found
 
 
