@@ -43,6 +43,10 @@ _FILES = ("config.json", "tokenizer.json", "model.safetensors")
 _HUB_PROBE_SECONDS = 5
 
 
+# Enough that their pieces fill several passes of the model, sorted by length.
+DOCS_AT_ONCE = 256
+
+
 class FactualBackend:
     """A FACTUAL checkpoint that reads captions in batches, on a GPU where there is one.
 
@@ -57,6 +61,7 @@ class FactualBackend:
         name: the checkpoint by the hash of its files, and how it is run.
         cut: captions so far of which something may have been lost: a piece ended within a
             clause, a word alone was too long, or the output reached its limit.
+        docs_at_once: captions a batch.
         device: where the model runs.
 
     Raises:
@@ -67,6 +72,7 @@ class FactualBackend:
         folder = _hub_folder() if checkpoint is None else _checked_folder(checkpoint)
         self.name = f"FACTUAL {_digest(folder)[:32]}, transformers {transformers.__version__}"
         self.cut = 0
+        self.docs_at_once = DOCS_AT_ONCE
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._tokenizer = _load_tokenizer(folder)
         self._model = _load_model(folder, self._tokenizer).to(self.device)

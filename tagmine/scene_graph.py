@@ -78,10 +78,12 @@ class SceneGraphBackend(Protocol):
     Attributes:
         name: what it is and its version; part of the tagger's fingerprint.
         cut: captions so far that were beyond its limits, so that something may have been lost.
+        docs_at_once: how many captions it wants in a batch.
     """
 
     name: str
     cut: int
+    docs_at_once: int
 
     def parse_batch(self, docs: Sequence[Doc]) -> list[SceneGraph]:
         """The scene graph of each caption, in order; a caption may hold several sentences."""
@@ -104,12 +106,14 @@ class DependencyBackend:
     Attributes:
         parser: SceneGraphParser's own spaCy parser; its `parse` takes a Doc.
         cut: 0; a parse has no limit.
+        docs_at_once: 1; it gains nothing from batches.
 
     Raises:
         ConfigurationError: where `sng_parser` is missing or is another package of that name.
     """
 
     cut = 0
+    docs_at_once = 1
 
     def __init__(self, policy: TagPolicy) -> None:
         parser_class = _dependency_parser_class()

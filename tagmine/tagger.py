@@ -136,12 +136,16 @@ class Tagger:
 
     def _tag_batch(self, texts: list[str]) -> list[list[Tag]]:
         with self._turn, self._bounded_vocabulary():
-            docs = list(self.nlp.pipe(texts, batch_size=self._batch_size))
-            graphs = self._backend.parse_batch(docs)
-            return [
-                merge_mentions(doc_mentions(doc, graph, self.rules))
-                for doc, graph in zip(docs, graphs, strict=True)
-            ]
+            docs = self.nlp.pipe(texts, batch_size=self._batch_size)
+            found: list[list[Tag]] = []
+            # A Doc that is read while it is still in the processor's cache costs a third less.
+            while group := list(itertools.islice(docs, self._backend.docs_at_once)):
+                graphs = self._backend.parse_batch(group)
+                found += (
+                    merge_mentions(doc_mentions(doc, graph, self.rules))
+                    for doc, graph in zip(group, graphs, strict=True)
+                )
+            return found
 
     def _bounded_vocabulary(self) -> AbstractContextManager[object]:
         """A zone that forgets new words when it closes, once enough words are known."""
