@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tagmine.tag_policy import TagPolicy
 
@@ -27,8 +26,8 @@ _LIKENING_ALL = LIKENING | _COLOURED
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class NounPhrase:
+# One is made for each phrase of each caption, and a frozen dataclass takes three times as long.
+class NounPhrase(NamedTuple):
     """A noun phrase without its determiners.
 
     Attributes:
@@ -68,6 +67,10 @@ def read_phrase(
     """
     root = tokens[end - 1]
     first = root.i
+    if (
+        end - start == 1 or (end - start == 2 and tokens[start].dep_ == "det")
+    ) and not root.n_rights:
+        return NounPhrase(first, root.text, root.lower_, root.lemma_.casefold(), ())
     noun_start = _compound_start(tokens, start, end, policy)
     compounds: list[Token] = []
     modifiers: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tagmine.domain_vocabulary import NameFinder
 from tagmine.phrases import read_phrase
@@ -36,8 +36,8 @@ class TagRules:
     relations: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mention:
+# One is made for each tag that is said, and a frozen dataclass takes three times as long.
+class Mention(NamedTuple):
     """A tag, and where in its caption it is said.
 
     Attributes:
@@ -204,4 +204,6 @@ def _relation_mentions(graph: SceneGraph, tags: Sequence[Tag | None]) -> Iterato
 
 
 def _is_sayable(text: str) -> bool:
-    return len(text) <= MAX_TAG_CHARACTERS and any(char.isalpha() for char in text)
+    if len(text) > MAX_TAG_CHARACTERS:
+        return False
+    return text[:1].isalpha() or any(char.isalpha() for char in text)
