@@ -21,6 +21,7 @@ _SUSPICIOUS = re.compile(r"[<>&#@|~_*©®™\\{}\[\]^`=]|://|www\.|\.\w|\d| '| n
 _PATTERNS = (
     # CC12M's stand-in for a name. A pronoun keeps the sentence whole and is no tag.
     (re.compile(r"<(?:person|name)>", re.IGNORECASE), "someone"),
+    (re.compile(r"<(script|style)\b[^<>]{0,200}>[^<]{0,1000}</\1>", re.IGNORECASE), " "),
     (re.compile(r"</?[a-zA-Z!][^<>]{0,200}>"), " "),
     (re.compile(r"\b(?:https?|ftp)://\S{1,500}", re.IGNORECASE), " "),
     (re.compile(r"\bwww\.\S{1,300}", re.IGNORECASE), " "),
@@ -33,13 +34,10 @@ _PATTERNS = (
         ),
         " ",
     ),
-    (re.compile(r"\b(?:img|dsc[nf]?|pict?|p|mvi|gopr|sam)_?\d{3,8}\b", re.IGNORECASE), " "),
+    (re.compile(r"\b(?:img|dsc[nf]?|pict?|mvi|gopr)_?\d{3,8}\b", re.IGNORECASE), " "),
     (re.compile(r"\b[\w-]{1,40}\.(?:com|net|org|info|co\.uk|de|io)\b", re.IGNORECASE), " "),
-    (re.compile(r"\b\d{2,5} ?(?:x|×) ?\d{2,5}(?: ?(?:px|pixels))?\b", re.IGNORECASE), " "),
-    (re.compile(r"\b[fƒ] ?/ ?\d{1,2}(?:\.\d)?\b", re.IGNORECASE), " "),
-    (re.compile(r"\biso[ -]?\d{2,6}\b", re.IGNORECASE), " "),
-    (re.compile(r"\b1/\d{1,5} ?(?:s|sec|secs|second|seconds)\b", re.IGNORECASE), " "),
-    (re.compile(r"\b\d{1,4}(?:\.\d)? ?mm(?: (?:lens|f))?\b", re.IGNORECASE), " "),
+    (re.compile(r"\b\d{3,5} ?(?:x|×) ?\d{3,5}(?: ?(?:px|pixels))?\b", re.IGNORECASE), " "),
+    (re.compile(r"\b\d{1,5} ?(?:px|pixels)\b", re.IGNORECASE), " "),
     (re.compile(r"[©®™]"), " "),
     # A hashtag is a word with a mark before it; those at the end are a list.
     (re.compile(r"\s*#\s?(?=\w{1,64}(?:\s*#\s?\w{1,64}){0,50}\s*$)"), " , "),
@@ -47,6 +45,16 @@ _PATTERNS = (
     # Tokenized captions, which spaCy would take for other words: "you 've", "the dog 's".
     (re.compile(r"(?<=\w) ('(?:s|ve|re|ll|d|m)|n't)\b", re.IGNORECASE), r"\1"),
     (re.compile(r"[|~_*\\{}\[\]^`=<>]+"), " "),
+)
+# What a camera writes; one of them alone may be anything ("an F/18 jet", "a 50 mm screw").
+_EXPOSURE = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\b[fƒ] ?/ ?\d{1,2}(?:\.\d)?\b",
+        r"\biso[ -]?\d{2,6}\b",
+        r"\b1/\d{1,5} ?(?:s|sec|secs|second|seconds)\b",
+        r"\b\d{1,4}(?:\.\d)? ?mm\b(?: lens)?",
+    )
 )
 _ALL_CAPITALS_WORDS = 3
 
@@ -89,6 +97,9 @@ def _without_markup(text: str) -> str:
         # Twice, since captions scraped from pages are often escaped twice.
         text = html.unescape(html.unescape(text)).translate(_CONTROL_CHARACTERS)
         text = text.encode("utf-8", "replace").decode("utf-8")
+    if sum(1 for pattern in _EXPOSURE if pattern.search(text)) > 1:
+        for pattern in _EXPOSURE:
+            text = pattern.sub(" ", text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return " ".join(text.split())

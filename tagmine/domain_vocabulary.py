@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tagmine.cleaning import clean_caption
 from tagmine.errors import ConfigurationError
-from tagmine.tag_policy import read_entries
+from tagmine.tag_policy import MAX_TAG_CHARACTERS, read_entries
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -40,8 +41,9 @@ def load_vocabulary(paths: Iterable[str | os.PathLike[str]]) -> DomainVocabulary
     those that begin with "#" are left out.
 
     Raises:
-        ConfigurationError: for a file that cannot be read, has no name, or whose own name makes
-            no label (letters, digits, "_" and "-", beginning with a letter).
+        ConfigurationError: for a file that cannot be read, has no name or one that could never be
+            found, or whose own name makes no label (letters, digits, "_" and "-", beginning with
+            a letter).
     """
     terms: set[tuple[str, str]] = set()
     files: list[tuple[str, str]] = []
@@ -55,11 +57,28 @@ def load_vocabulary(paths: Iterable[str | os.PathLike[str]]) -> DomainVocabulary
         names = read_entries(path, "the vocabulary")
         if not names:
             raise ConfigurationError(f"the vocabulary {path} has no name; write one a line.")
+        for name in names:
+            _check_name(path, name)
         terms.update((name, label) for name in names)
         files.append((path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
     if len({name for name, _ in files}) < len(files):
         raise ConfigurationError("two vocabulary files have the same name; rename one of them.")
     return DomainVocabulary(tuple(sorted(terms)), tuple(files))
+
+
+def _check_name(path: Path, name: str) -> None:
+    """Refuse a name that could not be found in any caption."""
+    cleaned = clean_caption(name)
+    if cleaned.casefold() != " ".join(name.split()).casefold():
+        raise ConfigurationError(
+            f"the vocabulary {path}: {name!r} cannot be found, since captions are cleaned before "
+            f"they are read, and it would read {cleaned!r}. Write it so, or take it out."
+        )
+    if len(name) > MAX_TAG_CHARACTERS or not any(character.isalpha() for character in name):
+        raise ConfigurationError(
+            f"the vocabulary {path}: {name[:60]!r} makes no tag, which has a letter and at most "
+            f"{MAX_TAG_CHARACTERS} characters. Take it out."
+        )
 
 
 class NameFinder:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tagmine.phrases import BEING, singular
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str],
         if tag in _NOUN_TAGS:
             if i and word in policy.verbs and _is_verb(tags, word, i):
                 _make_verb(tokens, i)
+            elif tokens[i].dep_ == "conj" and words[i + 1 : i + 2] and words[i + 1] in BEING:
+                _mend_subject(tokens[i], tokens[i + 1])
             elif tokens[i].dep_ in _STRAY_DEPS and tags[i + 1 : i + 2] == ["VBG"]:
                 tokens[i].dep_ = "nsubj"
         elif word in policy.joining_participles and i and tags[i - 1] in _NOUN_TAGS:
@@ -69,7 +72,7 @@ def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str],
             if (
                 tags[i - 1] in _NOUN_TAGS
                 and words[i - 1] not in policy.attribute_nouns
-                and _singular(word) not in policy.nouns
+                and singular(word) not in policy.nouns
             ):
                 _make_verb(tokens, i)
             else:
@@ -84,7 +87,7 @@ def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPoli
     """Whether a known object stands where a fragment has one, and not as a modifier."""
     before = tags[i - 1] if i else ""
     after = tags[i + 1] if i + 1 < len(tags) else "."
-    if words[i] not in policy.nouns and _singular(words[i]) not in policy.nouns:
+    if words[i] not in policy.nouns and singular(words[i]) not in policy.nouns:
         return (
             i == 0
             and tags[0] in _STRAY_TAGS
@@ -110,22 +113,12 @@ def _has_noun_modifiers(token: Token) -> bool:
 
 def _make_noun(token: Token) -> None:
     lower = token.lower_
-    lemma = _singular(lower)
+    lemma = singular(lower)
     token.tag_ = "NN" if lemma == lower else "NNS"
     token.pos_ = "NOUN"
     token.lemma_ = lemma
     if token.dep_ not in _CHUNK_DEPS:
         token.dep_ = _likely_dep(token)
-
-
-def _singular(word: str) -> str:
-    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "sses", "xes", "zes")):
-        return word[:-2]
-    return word[:-1]
 
 
 def _likely_dep(token: Token) -> str:
@@ -145,6 +138,15 @@ def _make_verb(tokens: Sequence[Token], i: int) -> None:
     for child in list(verb.lefts):
         if child.i < i - 1 and child.dep_ in _NOMINAL_DEPS:
             child.head = noun
+
+
+def _mend_subject(noun: Token, being: Token) -> None:
+    """The clouds of "the sky is blue and clouds are white", which hang on the blue."""
+    if noun.head.pos_ in ("NOUN", "PROPN"):
+        return
+    noun.dep_ = "nsubj"
+    if not noun.is_ancestor(being):
+        noun.head = being
 
 
 def _is_taken_for_noun(tokens: Sequence[Token], i: int) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Token
 
 
+_DENYING = frozenset({"no", "without", "neither", "nor", "minus"})
 _JOINING_TAGS = frozenset({"CC", ","})
 # A tagger calls the participle of "a snow covered roof" one of these.
 _PARTICIPLES = frozenset({"VBN", "VBD", "JJ", "NN"})
@@ -86,9 +87,13 @@ def read_objects(
     position: dict[int, int] = {}
     waiting: list[int] = []
     gathered = ""
+    denied_until = -1
     for i, (start, end) in enumerate(bounds):
         root = tokens[end - 1]
         if root.pos_ == "PRON":
+            continue
+        if _is_denied(words, start, denied_until):
+            denied_until = end
             continue
         of_follows = words[end : end + 1] == ["of"]
         if of_follows and (kind := _measure(root, policy)):
@@ -119,6 +124,13 @@ def read_objects(
         gathered = ""
     add_predicates(tokens, words, tags, {draft.end - 1: draft for draft in drafts}, policy)
     return drafts, position
+
+
+def _is_denied(words: Sequence[str], start: int, denied_until: int) -> bool:
+    """Whether a thing is said not to be there: "no dog", "without a hat or gloves"."""
+    if words[start] in _DENYING or (start and words[start - 1] in _DENYING):
+        return True
+    return words[denied_until:start] in (["and"], ["or"], [","], [",", "or"], [",", "and"])
 
 
 def _measure(root: Token, policy: TagPolicy) -> str:

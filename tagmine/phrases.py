@@ -11,6 +11,7 @@ from tagmine.tag_policy import TagPolicy
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
+BEING = frozenset({"is", "are", "was", "were", "'s"})
 _MODIFYING = frozenset({"amod", "nummod", "nmod"})
 _NOUN_POS = frozenset({"NOUN", "PROPN"})
 # Said of a modifier and not of the object: "brightly colored", "snow covered", "about ten".
@@ -66,54 +67,10 @@ def read_phrase(
             shoes" is an object "shoes".
     """
     root = tokens[end - 1]
-    first = root.i
-    if (
-        end - start == 1 or (end - start == 2 and tokens[start].dep_ == "det")
-    ) and not root.n_rights:
-        return NounPhrase(first, root.text, root.lower_, root.lemma_.casefold(), ())
-    noun_start = _compound_start(tokens, start, end, policy)
-    compounds: list[Token] = []
-    modifiers: list[str] = []
-    for i in range(start, root.i):
-        token = tokens[i]
-        dep = token.dep_
-        if dep == "poss" or dep == "case":
-            # What modifies a possessor is not said of the object.
-            first = root.i
-            compounds.clear()
-            modifiers.clear()
-            continue
-        if i >= noun_start:
-            compounds.append(token)
-        elif dep == "compound" or (dep == "nmod" and token.pos_ in _NOUN_POS):
-            if i in named:
-                continue
-            word = token.lower_
-            if word in _LIKENING_ALL:
-                modifiers += [*(compound.lower_ for compound in compounds), word]
-                compounds.clear()
-            # A compound of a compound tells kinds apart as an adjective does: "lace table cloth".
-            elif token.head.i == root.i and word not in policy.attribute_nouns:
-                compounds.append(token)
-            else:
-                modifiers.append(word)
-        elif dep in _MODIFYING or (dep == "conj" and _is_adjectival(token, policy)):
-            word = token.lower_
-            if word in policy.stop_attributes or _ORDINAL.fullmatch(word):
-                continue
-            if tokens[i - 1].text == "-" and i - 2 >= start and tokens[i - 2].head.i == i:
-                # "snow - capped": captions are often tokenized.
-                word = f"{tokens[i - 2].lower_}-{word}"
-                first = min(first, i - 2)
-            if i > start and _is_joined(tokens[i - 1], word, policy):
-                word = f"{tokens[i - 1].lower_} {word}"
-            modifiers.append(word)
-        elif dep == "advmod" and token.tag_ == "JJ" and token.lower_ not in _SHADES:
-            # "long brown hair": no adverb, whatever the parser says of it.
-            modifiers.append(token.lower_)
-        else:
-            continue
-        first = min(first, i)
+    bare = end - start == 1 or (end - start == 2 and tokens[start].dep_ == "det")
+    if bare and not root.n_rights:
+        return NounPhrase(root.i, root.text, root.lower_, _lemma(root), ())
+    first, compounds, modifiers = _collect(tokens, start, end, policy, named)
     if root.n_rights:
         end = _add_following(root, modifiers, end, policy)
     while first > start and tokens[first - 1].dep_ in _QUALIFYING:
@@ -128,6 +85,82 @@ def read_phrase(
     return NounPhrase(first, " ".join(text.split()), noun, head, tuple(modifiers))
 
 
+def _collect(
+    tokens: Sequence[Token], start: int, end: int, policy: TagPolicy, named: frozenset[int]
+) -> tuple[int, list[Token], list[str]]:
+    """First token that is kept, the noun's compounds, and its modifiers."""
+    root = end - 1
+    first = root
+    noun_start = _compound_start(tokens, start, end, policy)
+    compounds: list[Token] = []
+    modifiers: list[str] = []
+    for i in range(start, root):
+        token = tokens[i]
+        dep = token.dep_
+        if dep == "poss" or dep == "case":
+            # What modifies a possessor is not said of the object.
+            first = root
+            compounds.clear()
+            modifiers.clear()
+            continue
+        if i >= noun_start:
+            compounds.append(token)
+        elif dep == "compound" or (dep == "nmod" and token.pos_ in _NOUN_POS):
+            if i in named:
+                continue
+            if token.lower_ in _LIKENING_ALL:
+                modifiers += [*(compound.lower_ for compound in compounds), token.lower_]
+                compounds.clear()
+            # A compound of a compound tells kinds apart as an adjective does: "lace table cloth".
+            elif token.head.i == root and token.lower_ not in policy.attribute_nouns:
+                compounds.append(token)
+            else:
+                modifiers.append(token.lower_)
+        elif word := _modifier(tokens, start, i, policy):
+            modifiers.append(word)
+            # "snow - capped" begins with its snow.
+            first = min(first, i - 2 if "-" in word and tokens[i - 1].text == "-" else i)
+        else:
+            continue
+        first = min(first, i)
+    return first, compounds, modifiers
+
+
+def _modifier(tokens: Sequence[Token], start: int, i: int, policy: TagPolicy) -> str:
+    """What the word at `i` says of the noun, "" where it says nothing."""
+    token = tokens[i]
+    dep, word = token.dep_, token.lower_
+    if dep == "advmod" and token.tag_ == "JJ" and word not in _SHADES:
+        # "long brown hair": no adverb, whatever the parser says of it.
+        return word
+    if dep not in _MODIFYING and not (dep == "conj" and _is_adjectival(token, policy)):
+        return ""
+    if word in policy.stop_attributes or _ORDINAL.fullmatch(word):
+        return ""
+    if i - 2 >= start and tokens[i - 1].text == "-" and tokens[i - 2].head.i == i:
+        # "snow - capped": captions are often tokenized.
+        return f"{tokens[i - 2].lower_}-{word}"
+    if i > start and _is_joined(tokens[i - 1], word, policy):
+        return f"{tokens[i - 1].lower_} {word}"
+    return word
+
+
+def _lemma(noun: Token) -> str:
+    """A noun's lemma; lemmatizers leave names as they are, and taggers see them in "Blue Skies"."""
+    return singular(noun.lower_) if noun.tag_ == "NNPS" else noun.lemma_.casefold()
+
+
+def singular(word: str) -> str:
+    """A noun without its regular plural ending, for where no lemmatizer has seen it as one."""
+    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "sses", "xes", "zes")):
+        return word[:-2]
+    return word[:-1]
+
+
 def _is_joined(before: Token, word: str, policy: TagPolicy) -> bool:
     """Whether a modifier is half of one: "light colored", "snow covered"."""
     if word in _COLOURED:
@@ -137,9 +170,12 @@ def _is_joined(before: Token, word: str, policy: TagPolicy) -> bool:
 
 def _is_adjectival(token: Token, policy: TagPolicy) -> bool:
     """Whether a conjunct within a noun phrase is said of the noun: "red and white umbrella"."""
-    above = token.head.dep_
-    return above == "amod" or (
-        above in ("compound", "nmod")
+    head = token.head
+    # Of "red, white and blue" each hangs on the one before.
+    while head.dep_ == "conj" and head.head.i != head.i:
+        head = head.head
+    return head.dep_ == "amod" or (
+        head.dep_ in ("compound", "nmod")
         and (token.pos_ == "ADJ" or token.lower_ in policy.attribute_nouns)
     )
 
@@ -174,9 +210,9 @@ def _add_following(root: Token, modifiers: list[str], end: int, policy: TagPolic
 def _join(compounds: list[Token], root: Token) -> tuple[str, str]:
     """The noun and its head with their compounds, hyphens as said ("t-shirt")."""
     if not compounds:
-        return root.lower_, root.lemma_.casefold()
+        return root.lower_, _lemma(root)
     words = "".join(_with_gap(token) for token in compounds).casefold()
-    return words + root.lower_, words + root.lemma_.casefold()
+    return words + root.lower_, words + _lemma(root)
 
 
 def _with_gap(token: Token) -> str:

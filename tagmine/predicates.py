@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from tagmine.phrases import BEING
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
-_BEING = frozenset({"is", "are", "was", "were", "'s"})
+_NEGATIONS = frozenset({"not", "n't", "never", "no", "hardly"})
+_RELATIVE_TAGS = frozenset({"WDT", "WP"})
 _ADJECTIVE_TAGS = frozenset({"JJ", "JJR", "JJS"})
 _ADVERB_TAGS = frozenset({"RB", "RBR", "RBS"})
 _PARTICIPLE_TAGS = frozenset({"VBG", "VBN"})
@@ -45,7 +47,7 @@ def add_predicates(
         policy: attributes that are never kept, and nouns that are attributes.
     """
     for i, (lower, tag) in enumerate(zip(words, tags, strict=True)):
-        if lower in _BEING:
+        if lower in BEING:
             if said := _complement(tokens, i + 1, policy):
                 for subject in _subjects(tokens[i], objects):
                     subject.predicates += said
@@ -61,19 +63,25 @@ def add_predicates(
 
 
 def _complement(tokens: Sequence[Token], i: int, policy: TagPolicy) -> list[str]:
-    """The adjectives from position `i` on, none where they lead to a noun ("is a red car")."""
+    """The adjectives from position `i` on.
+
+    None where they lead to a noun ("is a red car") or are denied ("is not red"); of "is blue and
+    clouds are white", what stands before the "and".
+    """
     words: list[str] = []
+    settled = 0
     for j in range(i, len(tokens)):
         token = tokens[j]
-        lower, tag = token.lower_, token.tag_
-        if lower in policy.stop_attributes:
-            return []
+        lower = token.lower_
+        if lower in policy.stop_attributes or lower in _NEGATIONS:
+            return words[:settled]
         if _is_said_of(tokens, j, policy):
             words.append(lower)
-        elif tag in _ADVERB_TAGS or (words and lower in _JOINING):
-            continue
-        else:
-            return [] if token.pos_ in ("NOUN", "PROPN", "VERB") else words
+        elif words and lower in _JOINING:
+            settled = len(words)
+        elif token.tag_ not in _ADVERB_TAGS:
+            nominal = token.pos_ in ("NOUN", "PROPN", "VERB")
+            return words[:settled] if nominal else words
     return words
 
 
@@ -96,7 +104,8 @@ def _subjects(token: Token, objects: Mapping[int, _Object]) -> Iterator[_Object]
     verb = token.head if token.dep_ in ("aux", "auxpass", "cop") else token
     for child in verb.lefts:
         if child.dep_ in _SUBJECT_DEPS:
-            yield from _conjoined(child, objects)
+            # "a dog that is brown": the clause hangs on what it speaks of.
+            yield from _conjoined(verb.head if child.tag_ in _RELATIVE_TAGS else child, objects)
             return
 
 

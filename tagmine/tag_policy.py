@@ -76,14 +76,29 @@ class TagPolicy:
     compound_starts: frozenset[str]
 
     def is_stopped(self, head: str) -> bool:
-        """Whether a head makes no tag: stopped itself, a word for the picture, or a number."""
+        """Whether a head makes no tag: stopped itself, for the picture or its seller, no word."""
         return (
             head in self.stop_heads
             or head in self.photo_words
             or head.rpartition(" ")[2] in self.photo_words
-            or head[:1].isdigit()
+            or not head[:1].isalpha()
+            or self.is_seller(head)
             or bool(self.keep_heads and head not in self.keep_heads)
         )
+
+    def is_seller(self, name: str) -> bool:
+        """Whether a name is that of a picture's maker, seller or camera: it ends with one, begins
+        with one of several words, or is one with numbers ("Nikon D850")."""
+        words = name.casefold().split()
+        for i in range(1, min(len(words), 3) + 1):
+            if " ".join(words[-i:]) in self.stop_names:
+                return True
+            rest = words[i:]
+            if " ".join(words[:i]) in self.stop_names and (
+                i > 1 or all(any(c.isdigit() for c in word) for word in rest)
+            ):
+                return True
+        return False
 
     def is_compound(self, first: str, second: str, lemma: str) -> bool:
         """Whether two words, the second as said or by its lemma, name one thing."""
@@ -119,7 +134,7 @@ def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
     lists = {name: _read(shipped_policy() / f"{name}.txt") for name in LISTS}
     if folder is not None:
         for path in _overlay_files(_find_overlay(Path(folder))):
-            lists[path.stem] = _overlay(lists[path.stem], _read(path), path)
+            lists[path.stem] = _overlay(path.stem, lists[path.stem], _read(path), path)
     return _policy(lists)
 
 
@@ -179,19 +194,25 @@ def _read(path: Path) -> tuple[str, ...]:
     return read_entries(path, "the policy list")
 
 
-def _overlay(shipped: tuple[str, ...], own: Iterable[str], path: Path) -> tuple[str, ...]:
-    result = dict.fromkeys(shipped)
+def _overlay(
+    name: str, shipped: tuple[str, ...], own: Iterable[str], path: Path
+) -> tuple[str, ...]:
+    result = {_key(name, entry): entry for entry in shipped}
     for entry in own:
-        if entry.startswith("!"):
-            taken = entry[1:].strip()
-            if taken not in result:
-                raise ConfigurationError(
-                    f"{path}: {entry!r} takes out an entry that the shipped list does not have."
-                )
-            del result[taken]
-        else:
-            result[entry] = None
-    return tuple(result)
+        if not entry.startswith("!"):
+            result[_key(name, entry)] = entry
+        elif result.pop(_key(name, entry[1:].strip()), None) is None:
+            raise ConfigurationError(
+                f"{path}: {entry!r} takes out an entry that the shipped list does not have."
+            )
+    return tuple(result.values())
+
+
+def _key(name: str, entry: str) -> str:
+    """What an entry is known by: of "sofa = couch" the sofa."""
+    if name in _LABELS:
+        return entry
+    return (entry.partition("=")[0] if name in _MAPPINGS else entry).strip().casefold()
 
 
 def _policy(lists: Mapping[str, tuple[str, ...]]) -> TagPolicy:

@@ -153,9 +153,10 @@ def _name_tag(span: Span, rules: TagRules) -> Tag | None:
     if doc[end - 1].tag_ == "POS":
         end -= 1
     text = " ".join(doc[start:end].text.split())
-    if not _is_sayable(text) or text.casefold() in rules.policy.stop_names:
+    written = rules.names and rules.names.written(span)
+    if not _is_sayable(text) or (not written and rules.policy.is_seller(text)):
         return None
-    lemma = (rules.names and rules.names.written(span)) or text
+    lemma = written or text
     return Tag(text=text, lemma=lemma, kind="entity", head=lemma, label=span.label_)
 
 
