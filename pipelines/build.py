@@ -17,7 +17,8 @@ def run(options: BuildOptions, console: Console) -> None:
     index.check(options.index)
     plan = plan_inputs(options.mine.out, options.mine.inputs)
     tagger_pin = mine.prepare(options.mine)
-    encoder_pin = embed.prepare(options.embed)
+    embed_options = embed.keep_scores(options.embed)
+    encoder_pin = embed.prepare(embed_options)
     if options.index.index_key is not None:
         create_index(options.index.index_key, encoder_pin.dim)
     refuse_mixing(plan, TAGGER_PIN, tagger_pin, "mine")
@@ -26,7 +27,7 @@ def run(options: BuildOptions, console: Console) -> None:
     with locked(plan.root):
         sources = open_output(plan)
         mine.mine(options.mine, plan, tagger_pin, console)
-        embed.embed(options.embed, plan, encoder_pin, console)
+        embed.embed(embed_options, plan, encoder_pin, console)
         manifest = index.index(options.index, plan.root, sources, console)
     verify.run(VerifyOptions(str(plan.root)), console)
     model = options.embed.clip_model

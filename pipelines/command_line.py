@@ -155,7 +155,7 @@ def _mine(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MineOpti
         _inputs(arguments),
         runner,
         arguments.spacy_model,
-        arguments.tag_policy,
+        tuple(arguments.tag_policy),
         tuple(arguments.vocabulary),
         arguments.relations,
         arguments.scene_graph,

@@ -29,7 +29,7 @@ from pipelines.shards import (
 from pipelines.summary import print_clip_scores, print_stage
 from tagmine.errors import TagmineError
 from tagmine.layout import ENCODER_PIN, locked
-from tagmine.manifest import EncoderPin, write_pin
+from tagmine.manifest import EncoderPin, read_pin, write_pin
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
 
@@ -106,6 +106,18 @@ def prepare(options: EmbedOptions) -> EncoderPin:
     )
 
 
+def keep_scores(options: EmbedOptions) -> EmbedOptions:
+    """The options, with scores measured where the folder's parts have them.
+
+    Without it, the same command less a flag would embed everything again to lose them.
+    """
+    path = Path(options.out) / ENCODER_PIN
+    if options.clip_scores or not path.is_file():
+        return options
+    measured = read_pin(path, EncoderPin, "embed").clip_scores
+    return dataclasses.replace(options, clip_scores=measured)
+
+
 def _part_options(options: EmbedOptions) -> PartOptions:
     return PartOptions(
         options.inputs.fields,
@@ -126,6 +138,7 @@ def run(options: EmbedOptions, console: Console) -> None:
     """`tagmine embed`: plan, embed every shard, say what was read, written and rejected."""
     check_runner(options.runner)
     plan = plan_inputs(options.out, options.inputs)
+    options = keep_scores(options)
     pin = prepare(options)
     refuse_mixing(plan, ENCODER_PIN, pin, "embed")
     look_inside(plan, options.inputs, console)

@@ -80,9 +80,12 @@ def add_mine(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--tag-policy",
+        action="append",
+        default=[],
         metavar="DIR",
         help="folder of word lists that add to those that tagmine decides by, such as "
-        "stop_heads.txt; or cc3m, whose captions say actor and person for names; see docs/tags.md",
+        "stop_heads.txt; or cc3m, whose captions say actor and person for names; repeatable; see "
+        "docs/tags.md",
     )
     group.add_argument(
         "--vocabulary",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
         answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions)
+        # A terminal of another encoding shows "?" for what it lacks.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         stream = sys.stdout if answers else os.fdopen(os.dup(2), "w")
         # A pipe has no width; 80 columns would break lines for no one's benefit.
         width = None if stream.isatty() else _PIPE_WIDTH

@@ -116,7 +116,7 @@ def tagger_inputs(options: MineOptions) -> TaggerInputs:
     """
     return TaggerInputs(
         spacy_model=options.spacy_model,
-        policy=load_policy(options.tag_policy),
+        policy=load_policy(*options.tag_policies),
         vocabulary=load_vocabulary(options.vocabularies),
         relations=options.relations,
         scene_graph=options.scene_graph,

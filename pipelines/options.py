@@ -77,7 +77,7 @@ class MineOptions:
     inputs: InputOptions
     runner: RunnerOptions
     spacy_model: str | None = None
-    tag_policy: str | None = None
+    tag_policies: tuple[str, ...] = ()
     vocabularies: tuple[str, ...] = ()
     relations: bool = False
     scene_graph: str = DEPENDENCY

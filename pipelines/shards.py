@@ -17,7 +17,7 @@ from pipelines.options import InputOptions, RunnerOptions
 from pipelines.progress import INTERRUPTED, Heartbeat, record_failure, show_progress
 from pipelines.runner import is_local
 from tagmine.errors import ConfigurationError, TagmineError
-from tagmine.layout import output_folder, remove_leftovers
+from tagmine.layout import locked, output_folder, remove_leftovers
 from tagmine.manifest import EncoderPin, TaggerPin, read_pin
 from tagmine.preview import preview_shards
 from tagmine.sources import (
@@ -46,6 +46,10 @@ def plan_inputs(out: str, inputs: InputOptions) -> Plan:
         ConfigurationError: for shards that are not there, or an output folder that cannot be.
     """
     root = output_folder(out)
+    if root.is_dir():
+        # Said before models are loaded; the lock that counts is taken when writing begins.
+        with locked(root):
+            pass
     urls = expand_shards(inputs.shards)
     known = read_sources(root)
     sources = number_sources(urls, inputs.dataset, known)

@@ -87,9 +87,10 @@ def print_annotations(
     if not matched:
         found = ", ".join(repr(key) for key in counts.first_keys) or "none"
         raise ConfigurationError(
-            f"--annotations {table.path}: none of its keys matches a sample that was mined. It has "
-            f"{said}; its keys are such as {found}. Join it by a field of the JSON with "
-            "--annotations-key, or write the samples' own keys into it."
+            f"--annotations {table.path}: none of its keys matches a sample that was kept. "
+            f"It has {said}; its keys are such as {found}. If these are not the samples' own keys, "
+            "join it by a field of the JSON with --annotations-key; if they are, see why the "
+            f"samples were rejected in {root / 'rejects' / 'mine'}."
         )
     # A key that samples of two shards have is matched in each.
     unmatched = max(0, counts.keys - matched)

@@ -105,7 +105,18 @@ def _read_csv(path: Path, columns: set[str]) -> Iterator[Row | ValueError]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         for row in csv.DictReader(stream):
             # Cells beyond the header's have the key None.
-            yield ValueError("more cells than columns") if None in row else row
+            yield ValueError("more cells than columns") if None in row else _read_list(row)
+
+
+def _read_list(row: Row) -> Row | ValueError:
+    """A cell of answers that holds a JSON list, as other tools write one into a CSV."""
+    cell = row.get("answers") or ""
+    if not cell.lstrip().startswith("["):
+        return row
+    try:
+        return {**row, "answers": json.loads(cell)}
+    except (ValueError, RecursionError) as error:
+        return ValueError(f"answers begin with a bracket and are no JSON list: {error}")
 
 
 _READERS = {

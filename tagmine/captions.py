@@ -166,7 +166,8 @@ def _json_captions(record: Mapping[str, Any], names: Sequence[str]) -> list[Capt
             detail = f"field {name!r} has {len(values):,} captions; the limit is {MAX_CAPTIONS}"
             raise SampleRejected("bad_json", detail)
         for item in values:
-            captions += _json_item(item, name)
+            # Dumps of annotations leave a null where someone said nothing.
+            captions += [] if item is None else _json_item(item, name)
     return captions
 
 

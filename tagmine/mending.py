@@ -28,6 +28,10 @@ _OPENING = frozenset({"", ":", ",", ".", "DT", "PRP$", "CD", "JJ"})
 _GOVERNING = frozenset({"IN", "VBG", "VBZ"})
 # What ends such a noun phrase.
 _CLOSING = frozenset({"IN", ".", ",", ":", "CC", "VBZ", "VBG", "VBN"})
+# Adjectives that stand alone ("on the right", "the other").
+_NO_NOUNS = frozenset(
+    {"left", "right", "other", "same", "next", "rest", "whole", "very", "following"}
+)
 # Words that only a noun phrase has to the left of its noun.
 _NOMINAL_DEPS = frozenset({"det", "amod", "nummod", "poss", "compound"})
 # What a parser makes of a subject before its participle ("couple holding hands").
@@ -66,7 +70,9 @@ def mend_caption(tokens: Sequence[Token], policy: TagPolicy) -> tuple[list[str],
             _mend_joined(tokens, tags, i)
         elif tag == "VBG" and i and tags[i - 1] in _NOUN_TAGS and _is_taken_for_noun(tokens, i):
             _make_participle(tokens, i)
-        elif _is_fragment_noun(tags, words, i, policy):
+        elif _is_fragment_noun(tags, words, i, policy) or (
+            tag == "JJ" and _is_lone_adjective(tokens[i], policy)
+        ):
             _make_noun(tokens[i])
         elif i and tag in _FINITE_TAGS and _has_noun_modifiers(tokens[i]):
             if (
@@ -97,6 +103,13 @@ def _is_fragment_noun(tags: list[str], words: list[str], i: int, policy: TagPoli
     if before in _GOVERNING:
         return after in _CLOSING and tags[i] != "VBG"
     return before in _OPENING and not (before == "JJ" and tags[i] == "VBG") and after in _FOLLOWING
+
+
+def _is_lone_adjective(token: Token, policy: TagPolicy) -> bool:
+    """Whether an adjective stands where only a noun can: "view of the cathedral"."""
+    if token.dep_ not in ("pobj", "dobj") or token.lower_ in _NO_NOUNS:
+        return False
+    return any(child.dep_ == "det" for child in token.lefts)
 
 
 def _is_verb(tags: list[str], word: str, i: int) -> bool:

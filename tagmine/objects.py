@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tagmine.phrases import LIKENING, read_phrase
-from tagmine.predicates import add_predicates
+from tagmine.predicates import NEGATIONS, add_predicates
 from tagmine.tag_policy import TagPolicy
 
 if TYPE_CHECKING:
@@ -88,11 +88,12 @@ def read_objects(
     waiting: list[int] = []
     gathered = ""
     denied_until = -1
+    denies = not NEGATIONS.isdisjoint(words)
     for i, (start, end) in enumerate(bounds):
         root = tokens[end - 1]
         if root.pos_ == "PRON":
             continue
-        if _is_denied(words, start, denied_until):
+        if _is_denied(words, start, denied_until) or (denies and _is_of_denied_verb(root)):
             denied_until = end
             continue
         of_follows = words[end : end + 1] == ["of"]
@@ -131,6 +132,11 @@ def _is_denied(words: Sequence[str], start: int, denied_until: int) -> bool:
     if words[start] in _DENYING or (start and words[start - 1] in _DENYING):
         return True
     return words[denied_until:start] in (["and"], ["or"], [","], [",", "or"], [",", "and"])
+
+
+def _is_of_denied_verb(noun: Token) -> bool:
+    """Whether it is what somebody does not do: "is not wearing a hat", "is not a dog"."""
+    return noun.dep_ in ("dobj", "attr") and any(c.dep_ == "neg" for c in noun.head.children)
 
 
 def _measure(root: Token, policy: TagPolicy) -> str:

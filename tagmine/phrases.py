@@ -16,6 +16,7 @@ _MODIFYING = frozenset({"amod", "nummod", "nmod"})
 _NOUN_POS = frozenset({"NOUN", "PROPN"})
 # Said of a modifier and not of the object: "brightly colored", "snow covered", "about ten".
 _QUALIFYING = frozenset({"advmod", "npadvmod", "quantmod"})
+_BREAKING = frozenset('()[]{}":;!?')
 _SHADES = frozenset({"bright", "dark", "deep", "light", "multi", "pale"})
 # "red color van" and "tan colored pillow" speak of a colour, "light colored" needs both words.
 _COLOURED = frozenset({"color", "colored", "colour", "coloured"})
@@ -94,17 +95,24 @@ def _collect(
     noun_start = _compound_start(tokens, start, end, policy)
     compounds: list[Token] = []
     modifiers: list[str] = []
+    skip_to = start
     for i in range(start, root):
         token = tokens[i]
         dep = token.dep_
-        if dep == "poss" or dep == "case":
-            # What modifies a possessor is not said of the object.
+        if i < skip_to:
+            continue
+        if dep == "poss" or dep == "case" or token.text in _BREAKING:
+            # What modifies a possessor, or stands before a bracket, is not said of the object.
             first = root
             compounds.clear()
             modifiers.clear()
             continue
         if i >= noun_start:
             compounds.append(token)
+        elif i + 2 < root and _is_hyphenated(token, tokens[i + 1]):
+            # "mid-century", "two-story": one word, whatever the parser makes of its parts.
+            modifiers.append(f"{token.lower_}-{tokens[i + 2].lower_}")
+            skip_to = i + 3
         elif dep == "compound" or (dep == "nmod" and token.pos_ in _NOUN_POS):
             if i in named:
                 continue
@@ -124,6 +132,10 @@ def _collect(
             continue
         first = min(first, i)
     return first, compounds, modifiers
+
+
+def _is_hyphenated(token: Token, following: Token) -> bool:
+    return following.text == "-" and not token.whitespace_ and not following.whitespace_
 
 
 def _modifier(tokens: Sequence[Token], start: int, i: int, policy: TagPolicy) -> str:

@@ -11,7 +11,7 @@ from tagmine.tag_policy import TagPolicy
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
-_NEGATIONS = frozenset({"not", "n't", "never", "no", "hardly"})
+NEGATIONS = frozenset({"not", "n't", "never", "no", "hardly"})
 _RELATIVE_TAGS = frozenset({"WDT", "WP"})
 _ADJECTIVE_TAGS = frozenset({"JJ", "JJR", "JJS"})
 _ADVERB_TAGS = frozenset({"RB", "RBR", "RBS"})
@@ -70,12 +70,18 @@ def _complement(tokens: Sequence[Token], i: int, policy: TagPolicy) -> list[str]
     """
     words: list[str] = []
     settled = 0
+    hyphenated = False
     for j in range(i, len(tokens)):
         token = tokens[j]
         lower = token.lower_
-        if lower in policy.stop_attributes or lower in _NEGATIONS:
+        if lower in policy.stop_attributes or lower in NEGATIONS:
             return words[:settled]
-        if _is_said_of(tokens, j, policy):
+        if lower == "-" and words and j + 1 < len(tokens) and not tokens[j - 1].whitespace_:
+            hyphenated = True
+        elif hyphenated:
+            words[-1] = f"{words[-1]}-{lower}"
+            hyphenated = False
+        elif _is_said_of(tokens, j, policy):
             words.append(lower)
         elif words and lower in _JOINING:
             settled = len(words)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # Raised by whoever changes what a question and its answer become; parts are then mined again.
-QUESTION_RULES = 1
+QUESTION_RULES = 2
 
 # Rules try each place of a question against each other; the longest of VQA has a hundred letters.
 MAX_QUESTION_CHARACTERS = 300
@@ -19,7 +19,7 @@ MAX_QUESTION_CHARACTERS = 300
 MAX_ANSWERS = 100
 
 _NOTHING = re.compile(
-    r"\b(no|not|none|nothing|nobody|nowhere|never|neither|nor|without|zero|0|nope|nah|"
+    r"\b(no|not|none|nothing|nobody|nowhere|never|neither|nor|without|zero|0+|nope|nah|"
     r"unknown|unanswerable|unclear|unsure|maybe|perhaps|possibly|probably|can'?t|cannot)\b|n't\b|"
     r"\b(n/a|i think|i believe|i guess|don'?t know|hard to (tell|say))\b"
 )
@@ -29,6 +29,7 @@ _NEGATED = re.compile(r"\b(not|no|without)\b|n't\b")
 _NO_THING = re.compile(
     r"^(why|when|whose|how (?!many\b)|"
     r"what (time|year|day|month|date|number|letters?|words?)\b)"
+    r"|\b(missing|absent|lacks?|lacking|without|would|could|besides|except|instead|not)\b"
     r"|\b(say|says|read|reads|spell|name|happen|happened|happening|mean|written)\b"
 )
 _BE = r"(?:is|are|was|were)"
@@ -102,9 +103,8 @@ def read_questions(value: Mapping[str, Any]) -> list[tuple[str, int]]:
     question = value.get("question")
     if not isinstance(question, str):
         raise ValueError(f"a question must be text, got {type(question).__name__}")
-    answers = value.get("answers")
-    if answers is None:
-        answers = value.get("answer")
+    # A table with both columns leaves one of them empty.
+    answers = value.get("answers") or value.get("answer")
     votes: dict[str, tuple[str, int]] = {}
     for answer in _answers(answers):
         said = statement(question, answer)

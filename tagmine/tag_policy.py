@@ -18,7 +18,7 @@ from tagmine.errors import ConfigurationError
 
 # Raised by whoever changes what the miner returns for any caption: it is part of the tagger's
 # fingerprint, so finished parts are then mined again.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 # Longer than this and it is no phrase but a run of characters that no tokenizer could split.
 MAX_TAG_CHARACTERS = 100
@@ -111,6 +111,7 @@ LISTS = tuple(
     if field.name not in ("fingerprint", "compound_starts")
 )
 _LABELS = frozenset({"entity_labels", "lower_case_labels"})
+SHIPPED_POLICIES = ("cc3m",)
 _MAPPINGS = frozenset({"canonical", "canonical_attributes"})
 
 
@@ -119,11 +120,11 @@ def shipped_policy() -> Path:
     return Path(str(resources.files("tagmine").joinpath("policy")))
 
 
-def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
-    """The shipped lists, with those of a folder added to them.
+def load_policy(*folders: str | os.PathLike[str]) -> TagPolicy:
+    """The shipped lists, with those of folders added to them, one after the other.
 
     Args:
-        folder: a folder with any of the shipped files' names, or "cc3m" for the one that ships
+        folders: each a folder with files of the shipped names, or "cc3m" for the one that ships
             for CC3M, whose captions say "actor" and "person" for names. A line "!entry" takes
             out an entry that the shipped file has.
 
@@ -132,15 +133,17 @@ def load_policy(folder: str | os.PathLike[str] | None = None) -> TagPolicy:
             entry that is too long, a mapping without " = ", or "!" before what is not there.
     """
     lists = {name: _read(shipped_policy() / f"{name}.txt") for name in LISTS}
-    if folder is not None:
-        for path in _overlay_files(_find_overlay(Path(folder))):
+    for folder in folders:
+        for path in _overlay_files(_find_overlay(folder)):
             lists[path.stem] = _overlay(path.stem, lists[path.stem], _read(path), path)
     return _policy(lists)
 
 
-def _find_overlay(folder: Path) -> Path:
-    shipped = Path(str(resources.files("tagmine").joinpath("policies", folder.name)))
-    return shipped if folder.name == str(folder) and shipped.is_dir() else folder
+def _find_overlay(folder: str | os.PathLike[str]) -> Path:
+    # "./cc3m" is a folder of one's own.
+    if folder in SHIPPED_POLICIES:
+        return Path(str(resources.files("tagmine").joinpath("policies", folder)))
+    return Path(folder)
 
 
 def _overlay_files(folder: Path) -> list[Path]:
@@ -222,7 +225,7 @@ def _policy(lists: Mapping[str, tuple[str, ...]]) -> TagPolicy:
         entries = sorted(set(lists[name]))
         digest.update(f"{name}\0{len(entries)}\0".encode() + "\0".join(entries).encode())
         if name in _MAPPINGS:
-            values[name] = dict(_pair(name, entry) for entry in entries)
+            values[name] = _mapping(name, entries)
         elif name == "compounds":
             values[name] = frozenset(tuple(entry.casefold().split()) for entry in entries)
         elif name in _LABELS:
@@ -233,8 +236,19 @@ def _policy(lists: Mapping[str, tuple[str, ...]]) -> TagPolicy:
     return TagPolicy(**values, fingerprint=digest.hexdigest(), compound_starts=starts)
 
 
+def _mapping(name: str, entries: Iterable[str]) -> dict[str, str]:
+    pairs = dict(_pair(name, entry) for entry in entries)
+    for said, canonical in pairs.items():
+        if canonical != said and pairs.get(canonical, canonical) != canonical:
+            raise ConfigurationError(
+                f"{name}.txt: {said!r} is to be {canonical!r}, which is to be "
+                f"{pairs[canonical]!r}. Name the last form in both."
+            )
+    return pairs
+
+
 def _pair(name: str, entry: str) -> tuple[str, str]:
     said, equals, canonical = (part.strip() for part in entry.casefold().partition("="))
-    if not (said and equals and canonical):
+    if not (said and equals and canonical) or "=" in canonical:
         raise ConfigurationError(f"{name}.txt: {entry!r} is not of the form 'said = canonical'.")
     return said, canonical

@@ -21,7 +21,7 @@ class Tag:
             (a named entity), "relation", or "field" (a value of a structured field).
         head: lemma of the object that the tag is about ("facade"); the lemma itself for
             entities and fields.
-        attributes: lemma of each modifier, in the order said.
+        attributes: each modifier as said, case-folded, in its canonical form, in the order said.
         label: entity type ("GPE"), name of the structured field ("brand"), else "".
         count: how many of the image's captions and answers said it, at least 1.
 

@@ -122,20 +122,28 @@ def summarize(
         )
 
 
+# Tags come from strangers, and "=HYPERLINK(…)" in a cell is run by whoever opens it.
+_UNCALCULATED = r"regexp_replace({0}, '^([=+@\t\r-])', '''\1')"
+
+
 def export_tags(
     vocabulary: Vocabulary, selection: Selection, min_images: int, target: Path
 ) -> None:
     """Write the tags of a selection, commonest first, as `.csv` or `.parquet`.
 
     Columns are those of the vocabulary, less its hash, and `kept`: whether the tag passes the
-    floor. In CSV, attributes are separated by "; ".
+    floor. In CSV, attributes are separated by "; ", and a text that a spreadsheet would take for a
+    formula has an apostrophe before it.
 
     Raises:
         DatastoreError: when the vocabulary is damaged.
         OSError: when the file cannot be written.
     """
     as_csv = target.suffix.lower() == ".csv"
-    columns = _ENTRY.replace("attributes", "array_to_string(attributes, '; ') AS attributes")
+    columns = _ENTRY
+    for name in ("text", "lemma", "head", "label", "attributes"):
+        said = "array_to_string(attributes, '; ')" if name == "attributes" else name
+        columns = columns.replace(name, f"{_UNCALCULATED.format(said)} AS {name}", 1)
     kept = f"images >= {min_images:d} OR kind IN {EXEMPT_KINDS} AS kept"
     with _selected(vocabulary, selection) as engine, atomic_path(target) as temporary:
         path = str(temporary).replace("'", "''")

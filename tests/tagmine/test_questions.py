@@ -110,3 +110,23 @@ def test_answers_are_votes():
 def test_records_of_another_form_are_refused(record):
     with pytest.raises(ValueError, match="must be|limit"):
         read_questions(record)
+
+
+@pytest.mark.parametrize("empty", ["", [], None])
+def test_an_empty_list_of_answers_hides_no_answer(empty):
+    record = {"question": "What color is the car?", "answer": "red", "answers": empty}
+    assert read_questions(record) == [("the car is red", 1)]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is missing from the picture?", "wheel"),
+        ("Which fruit is absent?", "apple"),
+        ("What is the pizza lacking?", "feta"),
+        ("What would you use to cut this?", "knife"),
+        ("How many dogs are there?", "00"),
+    ],
+)
+def test_what_is_not_there_is_not_said(question, answer):
+    assert statement(question, answer) == ""
