@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
