@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipelines.mine import annotation_table, tagger_inputs
 from pipelines.options import ShowOptions
-from tagmine.annotations import index_annotations, open_annotations
+from tagmine.annotations import AnnotationCounts, index_annotations, open_annotations
 from tagmine.caption_filters import load_judge
 from tagmine.errors import ConfigurationError
 from tagmine.image_text import ImageReader
@@ -60,7 +60,7 @@ def run(options: ShowOptions, console: Console) -> None:
         index = None
         if table is not None:
             index = Path(folder) / "annotations"
-            index_annotations(table, index)
+            _print_table(console, index_annotations(table, index))
         with open_annotations(index) as annotations:
             found = show_samples(sources, ImageReader(fields, judge, annotations), tagger)
             images = list(itertools.islice(found, options.samples))
@@ -72,6 +72,15 @@ def run(options: ShowOptions, console: Console) -> None:
     for image in images:
         _print_image(console, image)
     console.print(subtitle + (f"; written to {options.html}" if options.html else ""))
+
+
+def _print_table(console: Console, counts: AnnotationCounts) -> None:
+    """What the table of annotations holds, and keys of it, for who wonders why none is shown."""
+    keys = ", ".join(repr(key) for key in counts.first_keys) or "none"
+    said = f"annotations: {counts.rows:,} rows for {counts.keys:,} keys such as {keys}"
+    if counts.unusable:
+        said += f"; {counts.unusable:,} rows cannot be used ({counts.first_unusable})"
+    console.print(Text(printable(said)), soft_wrap=True)
 
 
 def _write(file: str, page: str) -> None:

@@ -105,3 +105,12 @@ def test_the_page_on_merging_prints_what_the_command_prints(shared_data, monkeyp
     assert page.count("$ tagmine") == 2
     again = examples.run_examples(page)
     assert again == page, "run: python docs/run_examples.py docs/merging.md"
+
+
+def test_a_table_of_annotations_is_described(shards, tmp_path, capfd):
+    table = tmp_path / "more.jsonl"
+    table.write_text('{"key": "nobody", "caption": "a red bus"}\n{"caption": "no key"}\n')
+    line = ["mine", f"{shards}/00000.tar", "--show", "1", "--annotations", str(table)]
+    assert main(line) == 0
+    printed = capfd.readouterr().out
+    assert "annotations: 2 rows for 1 keys such as 'nobody'; 1 rows cannot be used" in printed
