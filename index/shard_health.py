@@ -200,8 +200,9 @@ def _only_longer(kept: np.ndarray, expected: np.ndarray, vectors: np.ndarray) ->
     spread = right.std() / right.mean()
     of_kept = np.einsum("nd,nd->n", kept, vectors) / lengths
     of_expected = np.einsum("nd,nd->n", expected, vectors) / right
-    points_there = np.median(of_kept) > _DIRECTION * np.median(of_expected)
-    return bool(points_there and np.abs(lengths / right - 1).mean() > 2 * spread + 0.03)
+    ratios = lengths / right
+    other_length = np.abs(ratios - 1).mean() > 2 * spread + 0.03 or abs(ratios.mean() - 1) > 0.05
+    return bool(other_length and np.median(of_kept) > _DIRECTION * np.median(of_expected))
 
 
 def _stored_elsewhere(
