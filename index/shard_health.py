@@ -6,6 +6,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index.report import ShardHealth
@@ -42,7 +43,7 @@ def indexed_rows(root: Path, part: PartCard) -> np.ndarray:
     card = next(card for card in part.rejects if card.path.startswith("rejects/index/"))
     try:
         rejected = pq.read_table(root / card.path, columns=["id"]).column("id").to_numpy()
-    except (OSError, ValueError) as error:
+    except (OSError, pa.ArrowException) as error:
         raise DatastoreError(f"{root / card.path} cannot be read: {error}") from error
     return ~np.isin(embeddings.ids, rejected)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from rich.console import Console
 
 from index.encoder import Encoder, load_encoder
@@ -40,6 +41,8 @@ from tagmine.parts import file_sha256
 from tagmine.sources import Source, read_sources
 
 _SCRATCH = ".validate-"
+# Files of strangers with true hashes may still be junk to Arrow.
+_UNREADABLE = (DatastoreError, pa.ArrowException)
 
 
 class ValidationFailedError(TagmineError):
@@ -155,7 +158,8 @@ def _validate(
     if datastore is not None:
         if encoding.encoder is not None and not trouble:
             fields = datastore_fields(manifest.tagger)
-            same = embed_again(datastore, encoding.encoder, sources, fields, options.seed)
+            with contextlib.suppress(*_UNREADABLE):  # the job has named the part
+                same = embed_again(datastore, encoding.encoder, sources, fields, options.seed)
         if queries is not None and len(queries):
             measured, trouble = _measure(datastore, queries, truth, settings)
     if measured.gallery and queries is not None:
@@ -201,7 +205,7 @@ def _make_queries(
         return *embed_queries(options, shards, datastore, folder, console), ""
     try:
         return stored_queries(datastore, options.sample or 1, options.seed), [], ""
-    except DatastoreError as error:
+    except _UNREADABLE as error:
         return None, [], str(error)
 
 
@@ -228,7 +232,7 @@ def _measure(
 ) -> tuple[Measured, str]:
     try:
         return measure(datastore, queries, truth, settings), ""
-    except DatastoreError as error:
+    except _UNREADABLE as error:
         return Measured(), str(error)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -201,6 +202,32 @@ def test_queries_that_are_mined_otherwise_have_no_agreement(built, folder, tmp_p
     assert any("agreement of tags was not measured" in note for note in report.notes)
 
 
+def test_the_format_page_names_every_field_of_the_report():
+    from pathlib import Path
+
+    from index import report
+
+    page = (Path(__file__).parents[2] / "docs/format.md").read_text()
+    section = page.split("## report/")[1].split("\n## ")[0]
+    kinds = [kind for kind in vars(report).values() if dataclasses.is_dataclass(kind)]
+    assert len(kinds) > 10
+    for kind in kinds:
+        for field in dataclasses.fields(kind):
+            named = re.search(rf"`{field.name}(\[\])?`", section)
+            assert named, f"{kind.__name__}.{field.name}"
+
+
+def test_the_page_on_validation_states_the_defaults():
+    from pathlib import Path
+
+    from index.thresholds import Thresholds
+
+    page = (Path(__file__).parents[2] / "docs/validation.md").read_text()
+    for field in dataclasses.fields(Thresholds):
+        flag = "--" + field.name.replace("_", "-")
+        assert f"| `{flag}` | {field.default:g} |" in page
+
+
 # --- planted faults -------------------------------------------------------------------------
 
 
@@ -286,7 +313,13 @@ def swapped_encoder_pin(root, repin):
         (root / name).write_text(json.dumps(record, indent=1) + "\n")
 
 
+def junk_embeddings(root, repin):
+    (root / "embeddings/part-00001.arrow").write_bytes(b"junk" * 99)
+    repin(root, "embeddings/part-00001.arrow")
+
+
 FAULTS = {
+    junk_embeddings: "part-00001.arrow cannot be read as an embeddings part",
     shuffled_ids: "its ids are shuffled",
     another_training: "filled from another training",
     wrong_metric: "its metric is L2 distance",
