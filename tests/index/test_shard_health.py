@@ -6,7 +6,6 @@ import faiss
 import numpy as np
 import pytest
 
-from index.build import create_index
 from index.shard_health import check_shard
 from tagmine.manifest import read_manifest
 
@@ -65,6 +64,12 @@ def test_copies_of_a_picture_find_themselves(make_datastore, repin):
     assert check(made.root).self_lookup == 1 and check(made.root).problems == ()
 
 
+def like(made, metric):
+    """An untrained index of the datastore's kind."""
+    key = read_manifest(made.root).index.index_key
+    return faiss.index_factory(32, key if "IVF" in key else f"IDMap2,{key}", metric)
+
+
 def shuffle(made, fill):
     ids, vectors = held(made)
     fill(np.random.default_rng(0).permutation(ids), vectors)
@@ -88,9 +93,7 @@ def turn(made, fill):
 
 def change_metric(made, fill):
     ids, vectors = held(made)
-    other = faiss.read_index(str(made.root / "index/trained.faiss"))
-    key = read_manifest(made.root).index.index_key
-    other = faiss.index_factory(32, key if "IVF" in key else f"IDMap2,{key}", faiss.METRIC_L2)
+    other = like(made, faiss.METRIC_L2)
     other.train(vectors)
     fill(ids, vectors, other)
 
@@ -108,7 +111,7 @@ def mix_ids(made, fill):
 
 def train_again(made, fill):
     ids, vectors = held(made)
-    other = create_index(read_manifest(made.root).index.index_key, 32)
+    other = like(made, faiss.METRIC_INNER_PRODUCT)
     other.train(np.ascontiguousarray(vectors[::-1][:700]))
     fill(ids, vectors, other)
 
@@ -116,7 +119,7 @@ def train_again(made, fill):
 def train_again_in_secret(made, fill):
     """Codes of another training, in a file that carries the true quantizers."""
     ids, vectors = held(made)
-    other = create_index(read_manifest(made.root).index.index_key, 32)
+    other = like(made, faiss.METRIC_INNER_PRODUCT)
     other.train(np.ascontiguousarray(vectors[::-1][:700]))
     other.add_with_ids(vectors, ids)
     trained = faiss.read_index(str(made.root / "index/trained.faiss"))
