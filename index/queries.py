@@ -13,7 +13,7 @@ from index.search import Datastore
 from index.shard_health import NORM_TOLERANCE, indexed_rows
 from index.tag_measures import tag_keys
 from tagmine.embeddings import open_embeddings
-from tagmine.layout import embeddings_path, part_of, tags_path
+from tagmine.layout import embeddings_path, tags_path
 from tagmine.sources import Source
 from tagmine.vocabulary import MergeKey
 
@@ -120,8 +120,3 @@ def _queries(
     )
     tags = tuple(tag_keys(rows.get(i)) for i in listed)
     return Queries(ids, vectors, tuple(keys.get(i, "") for i in listed), captions, tags, held)
-
-
-def source_of(sources: Sequence[Source], row_id: int) -> Source | None:
-    """The shard that an id comes from, if it is known where that is."""
-    return next((source for source in sources if source.part == part_of(row_id)), None)
