@@ -1,4 +1,4 @@
-"""`make demo`: draw a small world, build a datastore of it, verify it, ask it, show the answers.
+"""`make demo`: draw a small world, build a datastore of it, verify, validate and ask it.
 
     python -m demo [--out demo-out] [--count 2000]
 
@@ -20,6 +20,7 @@ from demo.world import draw
 from pipelines.main import main as tagmine
 
 _QUERIES = 8
+_HELD_OUT = 200
 
 
 def main() -> int:
@@ -41,6 +42,12 @@ def main() -> int:
     console.print(f"\n$ tagmine {' '.join(command)}", highlight=False, soft_wrap=True)
     status = tagmine(command)
     if status == 0:
+        unseen = arguments.out / "held-out"
+        draw_shards(["--out", str(unseen), "--count", str(_HELD_OUT), "--split", "heldout"])
+        command = ["validate", str(datastore), "--queries", f"{unseen}/*.tar"]
+        console.print(f"\n$ tagmine {' '.join(command)}", highlight=False, soft_wrap=True)
+        status = tagmine(command)
+    if status == 0:
         question = ["query", str(datastore), str(pictures[0]), "-k", "3"]
         console.print(f"\n$ tagmine {' '.join(question)}", highlight=False, soft_wrap=True)
         status = tagmine(question)
@@ -49,7 +56,9 @@ def main() -> int:
         took = time.monotonic() - start
         console.print(
             f"Done in {took:,.0f} s. Open {page.absolute().as_uri()} to see {len(pictures)} "
-            "photos, their neighbours and their tags.\nOr ask again: "
+            "photos, their neighbours and their tags,\nand "
+            f"{(datastore / 'report/index.html').absolute().as_uri()} to see how good the index is."
+            "\nOr ask again: "
             f".venv/bin/tagmine query {datastore} {pictures[-1]}",
             highlight=False,
             soft_wrap=True,

@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from index.images import ImageLimits, decode_image
-from index.search import Answer, Datastore, Neighbour, PooledTag
+from index.pooling import Answer, Neighbour, PooledTag
+from index.search import Datastore
 from tagmine.layout import POSITION_BITS, part_of
 from tagmine.samples import SampleFields, read_samples
 from tagmine.sources import read_sources

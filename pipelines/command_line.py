@@ -24,6 +24,7 @@ from pipelines.options import (
 )
 from pipelines.show_flags import add_show, check_show
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
+from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
 from tagmine import __version__
 from tagmine.samples import SampleFields
 
@@ -36,6 +37,7 @@ Options = (
     | VerifyOptions
     | QueryOptions
     | TagsOptions
+    | ValidateOptions
 )
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
@@ -96,6 +98,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_runner(index)
     verify = _command(commands, "verify", "recompute every checksum and count of a datastore")
     verify.add_argument("datastore", metavar="DIR", help="folder of the datastore")
+    validate = _command(commands, "validate", "measure a datastore against exact search")
+    add_validate(validate)
+    add_runner(validate)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     return parser
@@ -209,6 +214,10 @@ def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Verify
     return VerifyOptions(arguments.datastore)
 
 
+def _validate(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> ValidateOptions:
+    return read_validate_options(arguments, _runner(arguments, beam_args))
+
+
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
     photos = tuple(arguments.photos)
     return QueryOptions(
@@ -222,6 +231,7 @@ _READERS = {
     "embed": _embed,
     "index": _index,
     "verify": _verify,
+    "validate": _validate,
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
 }

@@ -50,6 +50,15 @@ example:
   tagmine verify coco-tags
 
 Exits with 0 and a summary, or with 1 and the first thing that is not as the manifest says.""",
+    "validate": """\
+examples:
+  tagmine validate coco-tags --queries 'coco-val/{0000..0003}.tar'
+  tagmine validate coco-tags --sample 1000
+  tagmine validate cc3m-tags --queries cc3m-val/*.tar --sample 2000 --min-recall 0.95 \\
+      --num-workers 8 --out reports/cc3m
+
+Writes report.json with every number and index.html with plots and pictures; docs/validation.md
+says how to read them. Exits with 1 when the datastore falls short of the verdict's thresholds.""",
     "query": """\
 examples:
   tagmine query coco-tags photo.jpg -k 5

@@ -20,6 +20,7 @@ from pipelines.options import (
     VerifyOptions,
 )
 from pipelines.tags_options import TagsOptions
+from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
 
 _PIPE_WIDTH = 160
@@ -30,6 +31,7 @@ _MODULES = {
     EmbedOptions: "pipelines.embed",
     IndexOptions: "pipelines.index",
     VerifyOptions: "pipelines.verify",
+    ValidateOptions: "pipelines.validate",
     QueryOptions: "pipelines.query",
     TagsOptions: "pipelines.tags",
 }
@@ -39,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Returns:
-        The exit status: 0 when all is well, 1 for a failure or a lie found by verify, 2 for a
+        The exit status: 0 when all is well, 1 for a failure, a lie found by verify or a red
+        verdict of validate, 2 for a
         usage error, 130 when interrupted.
     """
     # Before FAISS and torch are loaded: OpenMP threads that spin while they wait starve each other

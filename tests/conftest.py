@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import tarfile
 from collections.abc import Callable, Sequence
@@ -57,6 +59,41 @@ def jpeg() -> Callable[[int], bytes]:
         return buffer.getvalue()
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def repin() -> Callable[..., None]:
+    """A function that makes cards and manifest agree with altered files, as a liar would.
+
+    Takes the datastore's folder, the altered file's path in it, and for an index shard how many
+    vectors to say that it has.
+    """
+
+    def alter(root: Path, path: str, rows: int | None = None) -> None:
+        card = (root / path).with_suffix(".json")
+        if path.startswith("index/") and card.exists():
+            record = json.loads(card.read_text()) | {"sha256": _sha256(root / path)}
+            card.write_text(json.dumps(record | ({} if rows is None else {"vectors": rows})))
+            _pin(root, f"index/{card.name}", None)
+        _pin(root, path, rows)
+
+    return alter
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _pin(root: Path, path: str, rows: int | None) -> None:
+    manifest = json.loads((root / "manifest.json").read_text())
+    cards = [manifest["index"]["trained"], manifest["index"]["trained_card"]]
+    cards += [shard[kind] for shard in manifest["index"]["shards"] for kind in ("file", "card")]
+    cards += [part[kind] for part in manifest["parts"] for kind in ("tags", "embeddings")]
+    card = next(card for card in cards if card["path"] == path)
+    card |= {"bytes": (root / path).stat().st_size, "sha256": _sha256(root / path)}
+    if rows is not None:
+        card["rows"] = rows
+    (root / "manifest.json").write_text(json.dumps(manifest))
 
 
 # Captions, and what FACTUAL writes of captions like them.

@@ -1,0 +1,237 @@
+"""Whether an index shard is what its datastore says: filled from these vectors, under these ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from index.report import ShardHealth
+from index.stored_codes import StoredCodes, trained_state
+from tagmine.embeddings import open_embeddings
+from tagmine.errors import DatastoreError
+from tagmine.manifest import IndexShardCard, Manifest, PartCard
+
+SAMPLED = 256
+# Half precision rounds each value of a unit vector by at most 2^-11 of itself.
+NORM_TOLERANCE = 2e-3
+_SEED = 20240610
+# Another BLAS or a GPU tips a few codes to their second best.
+_LEAST_SAME = 0.9
+_SAME_CODE = 1e-3
+# Codes that are too short for a longer vector turn it a little.
+_DIRECTION = 0.8
+# How many vectors are looked for under other ids, and among how many candidates each.
+_TRACED = 32
+_CANDIDATES = 200
+_SAME_SCORE = 1e-6
+# Of one picture, that may all come before it where nothing is scored again.
+_COPIES = 100
+_METRICS = {faiss.METRIC_INNER_PRODUCT: "inner product", faiss.METRIC_L2: "L2 distance"}
+
+
+def indexed_rows(root: Path, part: PartCard) -> np.ndarray:
+    """Which rows of a part's embeddings are in the index, bool [n].
+
+    Raises:
+        DatastoreError: when the part cannot be read.
+    """
+    embeddings = open_embeddings(root / part.embeddings.path)
+    card = next(card for card in part.rejects if card.path.startswith("rejects/index/"))
+    try:
+        rejected = pq.read_table(root / card.path, columns=["id"]).column("id").to_numpy()
+    except (OSError, pa.ArrowException) as error:
+        raise DatastoreError(f"{root / card.path} cannot be read: {error}") from error
+    return ~np.isin(embeddings.ids, rejected)
+
+
+def check_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> ShardHealth:
+    """Examine one index shard with a seeded sample of its vectors.
+
+    Nothing of it is trusted, true hashes included: whoever altered a file may have hashed it again.
+    """
+    path = root / card.file.path
+    try:
+        shard = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    except RuntimeError as error:
+        cause = str(error).strip().splitlines()[-1][-120:]
+        return _unusable(card, f"it is truncated or damaged: FAISS cannot read it ({cause})")
+    problem = _form_problem(manifest, card, shard)
+    if problem:
+        return _unusable(card, problem)
+    try:
+        return _check_contents(root, manifest, card, shard)
+    except DatastoreError as error:
+        return _unusable(card, f"its parts cannot be read: {error}")
+    except RuntimeError as error:
+        cause = str(error).strip().splitlines()[-1][-120:]
+        return _unusable(card, f"FAISS cannot work with it ({cause})")
+
+
+def _unusable(card: IndexShardCard, problem: str) -> ShardHealth:
+    return ShardHealth(card.file.path, len(card.parts), 0, 0.0, 0.0, (problem,))
+
+
+def _form_problem(manifest: Manifest, card: IndexShardCard, shard: faiss.Index) -> str | None:
+    metrics = [shard.metric_type]
+    inverted = faiss.try_extract_index_ivf(shard)
+    if inverted is not None:
+        metrics.append(inverted.metric_type)
+    elif hasattr(faiss.downcast_index(shard), "index"):
+        metrics.append(faiss.downcast_index(shard).index.metric_type)
+    for metric in metrics:
+        if metric != faiss.METRIC_INNER_PRODUCT:
+            name = _METRICS.get(metric, f"number {metric}")
+            return f"its metric is {name}, not inner product, so its scores are no cosines"
+    if shard.d != manifest.index.dim:
+        return f"its vectors have {shard.d} dimensions, the manifest says {manifest.index.dim}"
+    if inverted is None and not isinstance(faiss.downcast_index(shard), faiss.IndexIDMap2):
+        return "it keeps no ids of its own (neither inverted lists nor IDMap2)"
+    return None
+
+
+def _check_contents(
+    root: Path, manifest: Manifest, card: IndexShardCard, shard: faiss.Index
+) -> ShardHealth:
+    codes = StoredCodes(shard)
+    wanted = _wanted_ids(root, manifest, card)
+    problems = _id_problems(codes.ids, wanted, card.file.rows)
+    if not _same_training(root, manifest, card):
+        problems.append(
+            "it was filled from another training: its quantizers are not those of "
+            f"{manifest.index.trained.path}"
+        )
+    shared = np.intersect1d(codes.ids, wanted)
+    if not len(shared):
+        return ShardHealth(card.file.path, len(card.parts), shard.ntotal, 1.0, 0.0, (*problems,))
+    rng = np.random.default_rng(_SEED)
+    chosen = np.sort(rng.choice(shared, size=min(SAMPLED, len(shared)), replace=False))
+    vectors = _stored_vectors(root, manifest, chosen)
+    transformed = codes.transform(vectors)
+    kept = codes.stored(chosen)
+    code_problem = _code_problem(shard, codes, chosen, vectors, kept)
+    problems += [code_problem] if code_problem else []
+    error = np.square(transformed.astype(np.float64) - kept).sum(axis=1).mean()
+    found = _self_lookup(manifest, shard, chosen, vectors)
+    if not np.isfinite(error):
+        problems.append("it holds values that are no numbers")
+        error = 0.0
+    return ShardHealth(
+        card.file.path, len(card.parts), shard.ntotal, found, round(float(error), 6), (*problems,)
+    )
+
+
+def _wanted_ids(root: Path, manifest: Manifest, card: IndexShardCard) -> np.ndarray:
+    by_number = {part.part: part for part in manifest.parts}
+    wanted = [np.empty(0, np.int64)]
+    for number in card.parts:
+        if number not in by_number:
+            raise DatastoreError(f"part {number} is not in the manifest")
+        part = by_number[number]
+        ids = open_embeddings(root / part.embeddings.path).ids
+        wanted.append(ids[indexed_rows(root, part)])
+    return np.sort(np.concatenate(wanted))
+
+
+def _id_problems(ids: np.ndarray, wanted: np.ndarray, pinned: int) -> list[str]:
+    problems = []
+    missing = len(np.setdiff1d(wanted, ids))
+    strange = len(np.setdiff1d(ids, wanted))
+    repeated = len(ids) - len(np.unique(ids))
+    if missing:
+        problems.append(f"it is truncated: {missing:,} of the {len(wanted):,} vectors are missing")
+    if strange:
+        problems.append(f"it holds {strange:,} ids that are not of its parts")
+    if repeated:
+        problems.append(f"it holds {repeated:,} ids twice")
+    if len(ids) != pinned:
+        problems.append(f"it has {len(ids):,} vectors, the manifest says {pinned:,}")
+    return problems
+
+
+def _same_training(root: Path, manifest: Manifest, card: IndexShardCard) -> bool:
+    if manifest.index.trained_on == 0 and manifest.index.nprobe == 0:
+        return True
+    trained = trained_state(str(root / manifest.index.trained.path))
+    return trained_state(str(root / card.file.path)) == trained
+
+
+def _stored_vectors(root: Path, manifest: Manifest, ids: np.ndarray) -> np.ndarray:
+    """The embeddings of ids, float32 [n, dim], as they are: not normalised."""
+    vectors = np.empty((len(ids), manifest.index.dim), np.float32)
+    by_number = {part.part: part for part in manifest.parts}
+    for number in np.unique(ids >> 32).tolist():
+        part = open_embeddings(root / by_number[number].embeddings.path)
+        chosen = np.flatnonzero(ids >> 32 == number)
+        vectors[chosen] = part.vectors[part.rows_of(ids[chosen])]
+    return vectors
+
+
+def _code_problem(
+    shard: faiss.Index, codes: StoredCodes, ids: np.ndarray, vectors: np.ndarray, kept: np.ndarray
+) -> str | None:
+    """Why what is stored of the vectors is not what the shard's quantizers make of them."""
+    expected = codes.expected(codes.transform(vectors))
+    wrong = ~np.isclose(kept, expected, atol=_SAME_CODE).all(axis=1)
+    if wrong.mean() <= 1 - _LEAST_SAME:
+        return None
+    said = f"of {len(ids):,} sampled vectors {wrong.sum():,}"
+    if _only_longer(kept, expected, codes.transform(vectors)):
+        lengths = np.linalg.norm(kept, axis=1) / np.linalg.norm(expected, axis=1)
+        return (
+            f"its vectors are not normalised: {said} are stored {lengths.min():.2f} to "
+            f"{lengths.max():.2f} times as long as they should be"
+        )
+    if _stored_elsewhere(shard, codes, vectors[wrong][:_TRACED], expected[wrong][:_TRACED]) > 0.5:
+        return f"its ids are shuffled: {said} are stored under the id of another image"
+    return (
+        f"it was filled with other vectors than the embeddings: {said} are stored as something "
+        "else, as by another training or encoder"
+    )
+
+
+def _only_longer(kept: np.ndarray, expected: np.ndarray, vectors: np.ndarray) -> bool:
+    """Whether what is stored points where it should, but is of another length."""
+    lengths, right = np.linalg.norm(kept, axis=1), np.linalg.norm(expected, axis=1)
+    if not (np.isfinite(kept).all() and lengths.all() and right.all()):
+        return False
+    spread = right.std() / right.mean()
+    of_kept = np.einsum("nd,nd->n", kept, vectors) / lengths
+    of_expected = np.einsum("nd,nd->n", expected, vectors) / right
+    ratios = lengths / right
+    other_length = np.abs(ratios - 1).mean() > 2 * spread + 0.03 or abs(ratios.mean() - 1) > 0.05
+    return bool(other_length and np.median(of_kept) > _DIRECTION * np.median(of_expected))
+
+
+def _stored_elsewhere(
+    shard: faiss.Index, codes: StoredCodes, vectors: np.ndarray, expected: np.ndarray
+) -> float:
+    """Share of vectors whose own code the shard holds, under whatever id."""
+    inverted = faiss.try_extract_index_ivf(shard)
+    if inverted is not None:
+        inverted.nprobe = inverted.nlist
+    _, near = shard.search(vectors, min(_CANDIDATES, shard.ntotal))
+    found = 0
+    for ids, code in zip(near, expected, strict=True):
+        held = codes.stored(ids[np.isin(ids, codes.ids)])
+        found += bool(len(held) and np.isclose(held, code, atol=_SAME_CODE).all(axis=1).any())
+    return found / len(vectors)
+
+
+def _self_lookup(
+    manifest: Manifest, shard: faiss.Index, ids: np.ndarray, vectors: np.ndarray
+) -> float:
+    """Share of vectors that find themselves first, or beside copies of equal score."""
+    inverted = faiss.try_extract_index_ivf(shard)
+    if inverted is not None:
+        inverted.nprobe = max(manifest.index.nprobe, 1)
+    depth = manifest.index.rerank or _COPIES
+    scores, near = shard.search(vectors, min(depth, shard.ntotal))
+    own = near == ids[:, None]
+    # Scored exactly, nothing comes before the vector itself, once it is among the candidates.
+    if not manifest.index.rerank:
+        own &= scores >= scores[:, :1] - _SAME_SCORE
+    return float(own.any(axis=1).mean())

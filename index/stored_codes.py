@@ -1,0 +1,84 @@
+"""What an index file keeps of its vectors, and what it ought to keep of them."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+
+from index.verify import stored_ids
+
+
+class StoredCodes:
+    """The vectors of one index shard as its codes give them back.
+
+    Attributes:
+        ids: int64 [n], every id that the shard holds, ascending.
+    """
+
+    def __init__(self, shard: faiss.Index) -> None:
+        self._chain: list[faiss.VectorTransform] = []
+        inverted = faiss.try_extract_index_ivf(shard)
+        if isinstance(shard, faiss.IndexPreTransform):
+            self._chain = [
+                faiss.downcast_VectorTransform(shard.chain.at(step))
+                for step in range(shard.chain.size())
+            ]
+        self._inverted = inverted and faiss.downcast_index(inverted)
+        self._mapped = None if self._inverted else faiss.downcast_index(shard)
+        listed = stored_ids(shard)
+        self._order = np.argsort(listed, kind="stable")
+        self.ids = listed[self._order]
+        self._ends = np.cumsum(list_sizes(shard))
+
+    def transform(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors float32 [n, dim] as the codes see them: turned, and cut, as a PCA or OPQ says."""
+        for step in self._chain:
+            vectors = step.apply(vectors)
+        return vectors
+
+    def stored(self, ids: np.ndarray) -> np.ndarray:
+        """What is kept of ids that the shard holds, transformed: float32 [m, transformed dim]."""
+        if self._mapped is not None:
+            return np.stack([self._mapped.reconstruct(int(row_id)) for row_id in ids])
+        kept = np.empty((len(ids), self._inverted.d), np.float32)
+        for row, place in enumerate(self._order[np.searchsorted(self.ids, ids)].tolist()):
+            number = int(np.searchsorted(self._ends, place, side="right"))
+            offset = place - (int(self._ends[number - 1]) if number else 0)
+            self._inverted.reconstruct_from_offset(number, offset, faiss.swig_ptr(kept[row]))
+        return kept
+
+    def expected(self, vectors: np.ndarray) -> np.ndarray:
+        """What the shard's own quantizers keep of vectors that `transform` gave."""
+        codec = self._inverted or faiss.downcast_index(self._mapped.index)
+        if isinstance(codec, faiss.IndexHNSW):
+            codec = faiss.downcast_index(codec.storage)
+        return codec.sa_decode(codec.sa_encode(vectors))
+
+
+def list_sizes(shard: faiss.Index) -> np.ndarray:
+    """Vectors in each inverted list, int64 [lists]; empty for an index without lists."""
+    inverted = faiss.try_extract_index_ivf(shard)
+    if inverted is None:
+        return np.empty(0, np.int64)
+    lists = inverted.invlists
+    return np.array([lists.list_size(number) for number in range(lists.nlist)], np.int64)
+
+
+def trained_state(path: str) -> bytes:
+    """All that training decided about an index file, without the vectors that fill it.
+
+    Raises:
+        RuntimeError: when FAISS cannot read the file.
+    """
+    inverted_only = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    inverted = faiss.try_extract_index_ivf(inverted_only)
+    if inverted is None:
+        index = faiss.read_index(path)
+        index.reset()
+        return faiss.serialize_index(index).tobytes()
+    empty = faiss.ArrayInvertedLists(inverted.nlist, inverted.code_size)
+    inverted.replace_invlists(empty, False)
+    # The setting of a search, which some tools leave in the file.
+    inverted.nprobe = 1
+    inverted.ntotal = inverted_only.ntotal = 0
+    return faiss.serialize_index(inverted_only).tobytes()

@@ -1,0 +1,159 @@
+"""Held-out shards as queries: embedded and mined like the datastore, in a folder of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+from index.queries import Queries, held_out_queries
+from index.search import Datastore, is_local_checkpoint
+from pipelines import embed, mine
+from pipelines.options import EmbedOptions, InputOptions, MineOptions
+from pipelines.shards import Plan
+from pipelines.validate_options import ValidateOptions
+from tagmine.embeddings import open_embeddings
+from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
+from tagmine.layout import embeddings_path
+from tagmine.manifest import Manifest, TaggerPin
+from tagmine.samples import SampleFields
+from tagmine.sources import Source, expand_shards, number_sources
+from tagmine.tagger import EMBEDDED_PIPELINE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueryShards:
+    """Query shards, looked up but not read.
+
+    Attributes:
+        sources: the shards.
+        fields: which members are image and captions.
+    """
+
+    sources: tuple[Source, ...]
+    fields: SampleFields
+
+
+def plan_query_shards(options: ValidateOptions, manifest: Manifest) -> QueryShards:
+    """Find the query shards.
+
+    Raises:
+        ConfigurationError: for shards that are not there.
+    """
+    sources = number_sources(expand_shards(options.queries), None)
+    # Annotations are the datastore's, not of these images.
+    fields = dataclasses.replace(datastore_fields(manifest.tagger), annotations_key=None)
+    return QueryShards(tuple(sources), fields)
+
+
+def datastore_fields(pin: TaggerPin) -> SampleFields:
+    """Which members the datastore was made from, and so what its ids count."""
+    return SampleFields(
+        pin.image_keys,
+        pin.caption_key,
+        pin.json_key,
+        pin.caption_json_fields,
+        pin.tag_fields,
+        pin.annotations_key,
+    )
+
+
+def encoder_name(options: ValidateOptions, manifest: Manifest) -> str:
+    """The encoder that queries are embedded with.
+
+    Raises:
+        ConfigurationError: when it is a local checkpoint and was not given.
+    """
+    name = options.clip_model or manifest.encoder.clip_model
+    if options.clip_model is None and is_local_checkpoint(name):
+        raise ConfigurationError(
+            f"{options.datastore} was embedded with a local checkpoint, {name}, which is not "
+            "opened unasked. Give it with --clip-model."
+        )
+    return name
+
+
+def embed_queries(
+    options: ValidateOptions,
+    shards: QueryShards,
+    datastore: Datastore,
+    scratch: Path,
+    console: Console,
+) -> tuple[Queries, list[str]]:
+    """Embed the query shards, and mine them where that can be done as for the datastore.
+
+    Returns:
+        The queries, and notes for the report.
+
+    Raises:
+        ConfigurationError: for a shard that is in the datastore, or without a usable image.
+        DatastoreError: when the encoder is not the datastore's.
+    """
+    manifest = datastore.manifest
+    plan = Plan(scratch, shards.sources, ())
+    inputs = InputOptions(options.queries, shards.fields)
+    name = encoder_name(options, manifest)
+    embed_options = EmbedOptions(str(scratch), inputs, options.runner, name)
+    pin = embed.prepare(embed_options)
+    if pin.fingerprint != manifest.encoder.fingerprint:
+        raise DatastoreError(wrong_encoder(manifest, pin.weights_sha256, name))
+    embed.embed(embed_options, plan, pin, console)
+    _refuse_stored(manifest, shards, scratch)
+    notes = _mine(options, inputs, plan, manifest, console)
+    queries = held_out_queries(scratch, shards.sources, not notes, options.sample, options.seed)
+    if not len(queries):
+        raise ConfigurationError("--queries: none of the shards holds an image that can be used.")
+    return queries, notes
+
+
+def wrong_encoder(manifest: Manifest, weights_sha256: str, name: str) -> str:
+    """What is said of an encoder that is not the datastore's."""
+    pinned = manifest.encoder
+    return (
+        f"the datastore pins {pinned.clip_model} with weights {pinned.weights_sha256[:12]} as its "
+        f"encoder, but {name} here has weights {weights_sha256[:12]} (swapped encoder). Give the "
+        "encoder that it was embedded with as --clip-model, or run tagmine embed again"
+    )
+
+
+def _refuse_stored(manifest: Manifest, shards: QueryShards, scratch: Path) -> None:
+    stored = {part.source_sha256: part.source for part in manifest.parts}
+    for source in shards.sources:
+        sha256 = open_embeddings(scratch / embeddings_path(source.part)).footer.source_sha256
+        if sha256 in stored:
+            raise ConfigurationError(
+                f"--queries {source.url}: this shard is in the datastore, as {stored[sha256]}, so "
+                "its images would find themselves. Give shards that are not, or --sample N "
+                "without --queries."
+            )
+
+
+def _mine(
+    options: ValidateOptions, inputs: InputOptions, plan: Plan, manifest: Manifest, console: Console
+) -> list[str]:
+    """Mine the captions; returns why not, if they could not be mined alike."""
+    pinned = manifest.tagger
+    own = None if pinned.pipeline == EMBEDDED_PIPELINE else pinned.pipeline
+    mine_options = MineOptions(
+        str(plan.root),
+        inputs,
+        options.runner,
+        options.spacy_model or own,
+        options.tag_policy,
+        options.vocabularies,
+        pinned.relations,
+    )
+    try:
+        pin = mine.prepare(mine_options)
+    except TagmineError as error:
+        return [f"agreement of tags was not measured: the datastore's tagger cannot load ({error})"]
+    if pin.fingerprint != pinned.fingerprint:
+        return [
+            "agreement of tags was not measured: the datastore was mined by "
+            f"{pinned.pipeline} {pinned.version}, {pinned.backend}, with other word lists or "
+            f"versions than {pin.pipeline} {pin.version}, {pin.backend} here; give its own with "
+            "--spacy-model, --tag-policy and --vocabulary"
+        ]
+    mine.mine(mine_options, plan, pin, console)
+    return []
