@@ -51,7 +51,7 @@ def gallery(report: Report) -> str:
 def _entry(number: int, entry: GalleryEntry) -> str:
     near = "".join(_neighbour(one) for one in entry.neighbours[:_NEIGHBOURS_SHOWN])
     asked = _picture(entry.thumbnail, entry.captions, entry.key)
-    said = f'<span class="score">query</span>{_captions(entry.captions)}'
+    said = f'<span class="score">query</span>{_captions(entry.captions, "")}'
     query = f'<li class="query"><figure>{asked}<figcaption>{said}</figcaption></figure></li>'
     return (
         f"<article><h3>{number}. {text(entry.key)}</h3>"
@@ -63,8 +63,8 @@ def _neighbour(one: GalleryNeighbour) -> str:
     badge = '<span class="badge note">≠ not exact</span>'
     if one.exact:
         badge = '<span class="badge good">✓ exact, too</span>'
-    where = folded("which image", f"{text(one.key)}, id {one.id}, from {text(one.source)}")
-    said = f'<span class="score">{share(one.score)}</span> {badge}{_captions(one.captions)}{where}'
+    where = f"{text(one.key)}, id {one.id}, from {text(one.source)}"
+    said = f'<span class="score">{share(one.score)}</span> {badge}{_captions(one.captions, where)}'
     picture = _picture(one.thumbnail, one.captions, one.key)
     return f"<li><figure>{picture}<figcaption>{said}</figcaption></figure></li>"
 
@@ -86,16 +86,19 @@ def _is_jpeg(thumbnail: str) -> bool:
         return False
 
 
-def _captions(captions: Sequence[str]) -> str:
-    if not captions:
-        return '<p class="caption">no caption</p>'
-    first = f'<p class="caption">{text(captions[0], CAPTION_LENGTH)}</p>'
+def _captions(captions: Sequence[str], where: str) -> str:
+    """The first caption, and the others to open, with `where`, HTML, the picture is from."""
+    said = text(captions[0], CAPTION_LENGTH) if captions else "no caption"
+    first = f'<p class="caption">{said}</p>'
     others = captions[1:_CAPTIONS_SHOWN]
-    if not others:
-        return first
     items = "".join(f"<li>{text(caption, CAPTION_LENGTH)}</li>" for caption in others)
     noun = "caption" if len(others) == 1 else "captions"
-    return first + folded(f"{len(others)} more {noun}", f"<ul>{items}</ul>")
+    names = [f"{len(others)} more {noun}"] if others else []
+    names += ["source"] if where else []
+    if not names:
+        return first
+    more = f"<ul>{items}</ul>" if others else ""
+    return first + folded(", ".join(names), f"{more}<p>{where}</p>" if where else more)
 
 
 def _tags(tags: Sequence[GalleryTag]) -> str:

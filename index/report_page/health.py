@@ -70,15 +70,15 @@ def _shards(shards: Sequence[ShardHealth]) -> str:
     rows = [
         [
             name_cell(shard.path),
+            Cell(_problems(shard.problems)),
             number_cell(f"{shard.parts:,}"),
             number_cell(f"{shard.vectors:,}"),
             number_cell(share(shard.self_lookup)),
             number_cell(plain(shard.quantization_error)),
-            Cell(_problems(shard.problems)),
         ]
         for shard in ordered
     ]
-    head = ("shard", "parts", "vectors", "find themselves", "quantization error", "health")
+    head = ("shard", "health", "parts", "vectors", "find themselves", "quantization error")
     return "<h3>Shards</h3>" + table("Health of each index shard", head, rows)
 
 
@@ -146,12 +146,12 @@ def left_out(report: Report) -> str:
         [
             name_cell(stage),
             name_cell(reason),
-            Cell(bar(count / most if most else 0.0), "wide"),
             number_cell(f"{count:,}"),
+            Cell(bar(count / most if most else 0.0), "wide"),
         ]
         for stage, reason, count in counted
     ]
-    head = ("stage", "reason", "", "samples")
+    head = ("stage", "reason", "samples", "")
     total = sum(count for _, _, count in counted)
     rejected = table(f"{total:,} samples left out, by stage and reason", head, rows)
     body = "<h3>Rejected samples</h3>" + (rejected if rows else "<p>No sample was left out.</p>")

@@ -9,8 +9,8 @@ from html import escape
 
 from index.report_page.style import SERIES
 
-_WIDTH, _HEIGHT = 440, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 48
+_WIDTH, _HEIGHT = 400, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 12, 48
 _BASE = _HEIGHT - _BOTTOM
 # Times that differ by more than this stand on a logarithmic axis.
 _WIDE_RANGE = 20
@@ -37,13 +37,19 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scale:
-    """An axis: values from low to high stand at start to end, in units of the drawing."""
+    """An axis: values from low to high stand at start to end, in units of the drawing.
+
+    Attributes:
+        logarithmic: whether equal factors are equal distances.
+        whole: whether the values are counts, which have no ticks between them.
+    """
 
     low: float
     high: float
     start: float
     end: float
     logarithmic: bool = False
+    whole: bool = False
 
     def place(self, value: float) -> float:
         low, high = self.low, self.high
@@ -55,6 +61,7 @@ class Scale:
         """Round values on the axis."""
         if not self.logarithmic:
             step = _round_step((self.high - self.low) / 4)
+            step = max(step, 1.0) if self.whole else step
             first = math.ceil(self.low / step - 1e-9)
             last = math.floor(self.high / step + 1e-9)
             return [round(i * step, 12) for i in range(first, last + 1)]
@@ -138,7 +145,7 @@ def histogram(frame: Frame, bars: Sequence[tuple[str, int]]) -> str:
     """Counts as bars; each has its name below it, as far as there is room."""
     top = max(count for _, count in bars) or 1
     step = _round_step(top / 4) if top > 4 else 1
-    y = Scale(0, math.ceil(top / step) * step, _BASE, _TOP)
+    y = Scale(0, math.ceil(top / step) * step, _BASE, _TOP, whole=True)
     width = (_WIDTH - _LEFT - _RIGHT) / len(bars)
     every = math.ceil(len(bars) * max(len(name) for name, _ in bars) * 9 / (_WIDTH - _LEFT))
     drawn, ticks = [], []
@@ -159,7 +166,7 @@ def strip_plot(frame: Frame, points: Sequence[tuple[str, float]]) -> str:
     step = _round_step(top / 4)
     x = Scale(0, math.ceil(top / step * 1.05) * step, _LEFT - 30, _WIDTH - 40)
     base = 96
-    drawn = [f'<path class="axis" d="M{x.start} {base}H{x.end}"/>']
+    drawn, names = [f'<path class="axis" d="M{x.start} {base}H{x.end}"/>'], []
     for tick in x.ticks():
         at = x.place(tick)
         drawn.append(f'<path class="axis" d="M{at:.1f} {base}v5"/>')
@@ -173,9 +180,9 @@ def strip_plot(frame: Frame, points: Sequence[tuple[str, float]]) -> str:
             f'<g class="s{row}"><path class="lines" d="M{at:.1f} {height - 4}V{base}"/>'
             f'<circle class="mark" cx="{at:.1f}" cy="{base}" r="5"/></g>'
         )
-        drawn.append(_label(at + shift, height, f"{name} {_tick(value)}", "", end))
+        names.append(_label(at + shift, height, f"{name} {_tick(value)}", "", end))
     drawn.append(_label((x.start + x.end) / 2, base + 42, frame.x_label, ""))
-    return _svg(frame, base + 48, "".join(drawn))
+    return _svg(frame, base + 48, "".join(drawn + names))
 
 
 def _plot(frame: Frame, ticks: Sequence[tuple[float, str]], y: Scale, drawn: str) -> str:
@@ -241,8 +248,9 @@ def _key(kind: str, drawn: str, name: str) -> str:
 
 def _share_scale(values: Sequence[float]) -> Scale:
     """From a round number below the smallest up to 1."""
-    room = 1 - min(values)
-    step = _round_step(max(room, 0.01) / 4)
+    # Never a narrower range: it would make a drama of the last thousandth.
+    room = max(1 - min(values), 0.09)
+    step = _round_step(room / 4)
     low = 1 - step * (math.floor(room / step) + 1)
     return Scale(max(low, 0.0), 1.0, _BASE, _TOP)
 

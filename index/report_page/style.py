@@ -73,6 +73,8 @@ a { color: var(--link); }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 0 0 .25rem; }
 h3 { font-size: 1rem; line-height: 1.4; margin: 0 0 .25rem; }
+section > * + h3 { margin-top: 1.25rem; }
+section > h2 + h3 { margin-top: .5rem; }
 p { margin: 0 0 .75rem; max-width: 44rem; }
 .quiet, figcaption, caption { color: var(--quiet); }
 .lead { color: var(--quiet); margin: .3rem 0 1rem; }
@@ -127,7 +129,7 @@ th { font-weight: 600; }
 thead th { color: var(--quiet); font-size: .82rem; vertical-align: bottom; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 th.number:last-child, td.number:last-child { padding-right: .25rem; }
-td.wide { width: 40%; min-width: 6rem; } td bdi { unicode-bidi: isolate; }
+td.wide { width: 40%; min-width: 4rem; } td bdi { unicode-bidi: isolate; }
 tr.marked td, tr.marked th { background: var(--soft); }
 details { margin: .25rem 0 .75rem; }
 summary { cursor: pointer; color: var(--link); padding: .2rem 0; font-size: .92rem; }
@@ -136,8 +138,9 @@ summary:hover { text-decoration: underline; }
 
 _PLOTS = """
 figure { margin: 0; }
-.plot svg { display: block; width: 100%; max-width: 32rem; height: auto; overflow: visible; }
-.plot text { fill: var(--text); font-size: 14px; font-family: inherit; }
+.plot > svg { display: block; width: 100%; max-width: 29rem; height: auto; overflow: visible; }
+.plot text { fill: var(--text); font-size: 14px; font-family: inherit; paint-order: stroke;
+  stroke: var(--card); stroke-width: 4px; stroke-linejoin: round; }
 .plot .tick { fill: var(--quiet); font-variant-numeric: tabular-nums; }
 .plot .grid { stroke: var(--line); stroke-width: 1; }
 .plot .axis { stroke: var(--quiet); stroke-width: 1; }
@@ -158,6 +161,7 @@ _GALLERY = """
 main article { border-top: 1px solid var(--line); padding: 1.1rem 0 .75rem; margin-top: 1rem; }
 .row { display: grid; gap: .9rem; grid-template-columns: repeat(6, minmax(0, 1fr));
   list-style: none; margin: .6rem 0 1rem; padding: 0; }
+.row img { border: 1px solid var(--line); }
 .row img, .row .gone { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: .5rem;
   display: block; background: var(--soft); }
 .row .gone { display: grid; place-items: center; color: var(--quiet); font-size: .8rem;
@@ -188,8 +192,8 @@ _NARROW = """
   main > section { padding: 1rem .85rem .75rem; }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .facts { grid-template-columns: minmax(0, 1fr); gap: 0; } .facts dd { margin-bottom: .4rem; }
-  .gates li { grid-template-columns: minmax(0, 1fr); } .gates .detail { grid-column: 1; }
-  .gates .measured { text-align: left; }
+  .gates li { grid-template-columns: max-content minmax(0, 1fr); gap: .15rem .6rem; }
+  .gates .measured, .gates .detail { grid-column: 1 / -1; text-align: left; }
   .row { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .tags { grid-template-columns: minmax(0, 1fr); }
   th, td { padding-right: .6rem; }
