@@ -162,6 +162,8 @@ class NearDuplicates:
         images: images in them.
         largest: size of the largest.
         examples: keys of up to five groups, up to five each.
+        looked_at: images whose 10 nearest were compared with them; where that is fewer than the
+            datastore holds, the counts are of those and their copies alone.
     """
 
     __pydantic_config__ = _STRICT
@@ -171,6 +173,7 @@ class NearDuplicates:
     images: int
     largest: int
     examples: tuple[tuple[str, ...], ...]
+    looked_at: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -276,6 +279,7 @@ class Report:
         gates: the conditions of the verdict.
         passed: whether all hold.
         gallery: queries with their neighbours, as pictures.
+        notes: what was not measured and why, and what else a reader should know.
     """
 
     __pydantic_config__ = _STRICT
@@ -308,3 +312,4 @@ class Report:
     gates: tuple[Gate, ...]
     passed: bool
     gallery: tuple[GalleryEntry, ...]
+    notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.command_line import parse
+from pipelines.diff_options import DiffOptions
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -31,6 +32,7 @@ _MODULES = {
     VerifyOptions: "pipelines.verify",
     QueryOptions: "pipelines.query",
     TagsOptions: "pipelines.tags",
+    DiffOptions: "pipelines.diff",
 }
 
 
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions)
+        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions | DiffOptions)
         stream = sys.stdout if answers else os.fdopen(os.dup(2), "w")
         # A pipe has no width; 80 columns would break lines for no one's benefit.
         width = None if stream.isatty() else _PIPE_WIDTH
