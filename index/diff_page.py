@@ -14,6 +14,7 @@ from index.diff_text import (
     GROUPS,
     change,
     gate_state,
+    images_with,
     measured,
     pin_value,
     shift_words,
@@ -31,6 +32,7 @@ from index.report_page.document import (
 from tagmine.layout import write_atomically
 
 _NOTE_LENGTH = 500
+_HEAD = ("", "A", "B", "change")
 _REPORTS = {
     "current": "with its report",
     "outdated": "its report is of an earlier state",
@@ -107,13 +109,13 @@ def _measures(measures: Sequence[Measure]) -> str:
                 name_cell(one.name),
                 number_cell(measured(one, one.before)),
                 number_cell(measured(one, one.after)),
-                Cell(_change(one), "number"),
+                Cell(_change(one), "change"),
             ]
             for one in measures
             if one.group == group
         ]
         if rows:
-            tables.append(f"<h3>{name}</h3>{table(name, ('', 'A', 'B', 'change'), rows)}")
+            tables.append(f"<h3>{name}</h3>{table(name, _HEAD, rows, spoken=True)}")
     return "".join(tables)
 
 
@@ -142,22 +144,23 @@ def _tags(tags: TagChanges | None) -> str:
         ("Lost", tags.top_lost),
         ("Moved most, by their share of the images", tags.top_moved),
     ]
-    tops = "".join(f"<div>{_top(name, entries)}</div>" for name, entries in lists if entries)
+    sizes = tags.images_before, tags.images_after
+    tops = "".join(f"<div>{_top(name, entries, sizes)}</div>" for name, entries in lists if entries)
     return f'<p>{escape(shift_words(tags))}</p>{counts}<div class="two">{tops}</div>'
 
 
-def _top(name: str, entries: Sequence[TagChange]) -> str:
+def _top(name: str, entries: Sequence[TagChange], sizes: tuple[int, int]) -> str:
     rows = [
         [
             name_cell(one.text),
             name_cell(f"{one.kind} {one.label}".strip()),
-            number_cell(f"{one.before:,}"),
-            number_cell(f"{one.after:,}"),
+            Cell(images_with(one.before, sizes[0]), "change"),
+            Cell(images_with(one.after, sizes[1]), "change"),
         ]
         for one in entries
     ]
     head = ("tag", "kind", "images in A", "in B")
-    return f"<h3>{name}</h3>{table(f'{name}: {len(rows):,} tags', head, rows)}"
+    return f"<h3>{name}</h3>{table(name, head, rows, spoken=True)}"
 
 
 def _parts(parts: PartChanges | None) -> str:

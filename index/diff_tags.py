@@ -48,6 +48,7 @@ class TagChanges:
     """The vocabularies, less the tags that a side's floor for rare tags leaves out.
 
     Attributes:
+        images_before, images_after: images in the index.
         before, after: unique tags.
         gained, lost: tags that only one side has.
         shift: half the sum, over all tags, of the absolute difference of their shares of all
@@ -58,6 +59,8 @@ class TagChanges:
         top_moved: of the tags of both, by the change of their share of images, largest first.
     """
 
+    images_before: int
+    images_after: int
     before: int
     after: int
     gained: int
@@ -82,8 +85,10 @@ def compare_tags(before: Side, after: Side, count: int) -> TagChanges:
             "FROM joined GROUP BY kind ORDER BY kind"
         ).fetchall()
         kinds = tuple(KindChange(*row) for row in rows)
-        sizes = [max(side.manifest.images, 1) for side in (before, after)]
+        images = before.manifest.images, after.manifest.images
+        sizes = [max(count, 1) for count in images]
         return TagChanges(
+            *images,
             sum(kind.before for kind in kinds),
             sum(kind.after for kind in kinds),
             sum(kind.gained for kind in kinds),

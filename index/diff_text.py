@@ -8,7 +8,7 @@ from index.diff import Difference
 from index.diff_measures import Measure
 from index.diff_tags import TagChanges
 from index.report import Gate
-from index.report_page.document import apart, plain, share, size
+from index.report_page.document import apart, percent, plain, share, size
 
 GROUPS = {"size": "Size", "tags": "Tags", "recall": "Recall", "drift": "Index and drift"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,11 +38,18 @@ def change(measure: Measure) -> str:
         return _DASH
     if not moved:
         return "same"
+    if abs(moved) < 0.0005 * abs(measure.before):
+        return "about the same"
     sign = "+" if moved > 0 else "−"
     said = sign + measured(measure, abs(moved))
     if measure.before and measure.unit != "share":
-        said += f" ({sign}{abs(moved / measure.before):.1%})"
+        said += f" ({sign}{percent(abs(moved / measure.before))})"
     return said
+
+
+def images_with(count: int, images: int) -> str:
+    """How many images have a tag, and what share of all that is."""
+    return f"{count:,} ({percent(count / max(images, 1))})" if count else "0"
 
 
 def gate_state(gate: Gate | None) -> str:
@@ -64,7 +71,8 @@ def shift_words(tags: TagChanges) -> str:
     said = f"{tags.gained:,} tags were gained, {tags.lost:,} lost; {tags.after:,} there are now."
     if tags.shift is None:
         return said
-    return f"{said} {100 * tags.shift:.1f} % of all uses went from some tags to others."
+    differ = f"{percent(tags.shift)} (100 %: nothing in common)"
+    return f"{said} Their shares of all uses differ by {differ}."
 
 
 def summary(difference: Difference) -> list[str]:

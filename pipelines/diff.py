@@ -19,7 +19,7 @@ from index.diff_measures import Measure
 from index.diff_page import write_page
 from index.diff_parts import PartChanges
 from index.diff_tags import TagChange, TagChanges
-from index.diff_text import GROUPS, change, gate_state, measured, pin_value, summary
+from index.diff_text import GROUPS, change, gate_state, images_with, measured, pin_value, summary
 from pipelines.diff_options import DiffOptions
 from tagmine.errors import ConfigurationError
 from tagmine.printable import printable
@@ -154,20 +154,21 @@ def _tags(tags: TagChanges) -> list[Table]:
     tops = [
         ("tags gained", tags.top_gained),
         ("tags lost", tags.top_lost),
-        ("tags whose share of the images moved most", tags.top_moved),
+        ("tags that moved most", tags.top_moved),
     ]
-    return [kinds, *(_top(title, entries) for title, entries in tops if entries)]
+    sizes = tags.images_before, tags.images_after
+    return [kinds, *(_top(title, entries, sizes) for title, entries in tops if entries)]
 
 
-def _top(title: str, entries: Sequence[TagChange]) -> Table:
+def _top(title: str, entries: Sequence[TagChange], sizes: tuple[int, int]) -> Table:
     table = _table(title, ("tag", "kind"), ("images in A", "in B"))
     for one in entries:
         kind = f"{one.kind} {one.label}".strip()
         table.add_row(
             Text(printable(one.text), style="green"),
             Text(printable(kind)),
-            f"{one.before:,}",
-            f"{one.after:,}",
+            images_with(one.before, sizes[0]),
+            images_with(one.after, sizes[1]),
         )
     return table
 

@@ -17,11 +17,14 @@ CAPTION_LENGTH = 300
 NAME_LENGTH = 160
 _ROWS_SHOWN = 400
 _DASH = "–"
+# A no-break space: a number and its unit stay on one line.
+_JOINT = "\u00a0"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table: its HTML, and what it holds: "number", "wide" for a bar, or ""."""
+    """A cell of a table: its HTML, and what it holds: "number", "wide" for a bar,
+    "change" for a number with a remark, or ""."""
 
     html: str
     kind: str = ""
@@ -91,7 +94,11 @@ def section(ident: str, title: str, body: str, kind: str = "") -> str:
 
 
 def table(
-    caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], marked: Sequence[int] = ()
+    caption: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    marked: Sequence[int] = (),
+    spoken: bool = False,
 ) -> str:
     """A table, the first cell of each row being its heading.
 
@@ -100,6 +107,7 @@ def table(
         head: names of the columns, plain text.
         rows: its cells; past the first few hundred rows it only says how many there are.
         marked: numbers of the rows that stand out.
+        spoken: whether the caption is for screen readers alone, below a heading that says it.
     """
     kinds = [cell.kind for cell in rows[0]] if rows else [""] * len(head)
     names = "".join(
@@ -115,8 +123,8 @@ def table(
     # Focusable, so that who has no mouse can scroll it on a narrow screen.
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{attribute(caption)}">'
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{names}</tr></thead>\n"
-        f"<tbody>{body}</tbody></table></div>{more}"
+        f"<table><caption{_class('spoken' if spoken else '')}>{escape(caption)}</caption>\n"
+        f"<thead><tr>{names}</tr></thead>\n<tbody>{body}</tbody></table></div>{more}"
     )
 
 
@@ -165,18 +173,18 @@ def share(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    return f"{100 * value:.1f} %" if math.isfinite(value) else _DASH
+    return f"{100 * value:.1f}{_JOINT}%" if math.isfinite(value) else _DASH
 
 
 def size(count: int) -> str:
     """Bytes in the largest unit that leaves a number of 1 or more."""
     if abs(count) < 1000:
-        return f"{count:,} bytes"
+        return f"{count:,}{_JOINT}bytes"
     amount, units = count / 1000, ["kB", "MB", "GB", "TB"]
     while abs(amount) >= 999.5 and len(units) > 1:
         amount /= 1000
         del units[0]
-    return f"{amount:,.{0 if abs(amount) >= 99.95 else 1}f} {units[0]}"
+    return f"{amount:,.{0 if abs(amount) >= 99.95 else 1}f}{_JOINT}{units[0]}"
 
 
 def plain(value: float | None, digits: int = 4) -> str:

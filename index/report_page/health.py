@@ -160,6 +160,8 @@ def left_out(report: Report) -> str:
 
 def _duplicates(found: NearDuplicates) -> str:
     title = f"<h3>Near-duplicates</h3><p>Copies have a cosine of {plain(found.cosine)} or more. "
+    if found.looked_at:
+        title += f"{_images(found.looked_at)} were compared with their nearest. "
     if not found.clusters:
         return f"{title}There are none.</p>"
     groups = "".join(

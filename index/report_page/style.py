@@ -128,7 +128,9 @@ th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px soli
 th { font-weight: 600; }
 thead th { color: var(--quiet); font-size: .82rem; vertical-align: bottom; }
 td.number, th.number { text-align: right; white-space: nowrap; }
-th.number:last-child, td.number:last-child { padding-right: .25rem; }
+td.change, th.change { text-align: right; font-variant-numeric: tabular-nums; }
+.spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+th:last-child, td:last-child { padding-right: .25rem; }
 td.wide { width: 40%; min-width: 4rem; } td bdi { unicode-bidi: isolate; }
 tr.marked td, tr.marked th { background: var(--soft); }
 details { margin: .25rem 0 .75rem; }
@@ -183,6 +185,7 @@ main article { border-top: 1px solid var(--line); padding: 1.1rem 0 .75rem; marg
 
 _NARROW = """
 @media (max-width: 60rem) { .row { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
+@media (min-width: 48rem) { thead th:first-child { width: 34%; } }
 @media (max-width: 48rem) { .two { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 34rem) {
   body > header, main, body > footer { padding-left: .75rem; padding-right: .75rem; }
@@ -196,7 +199,8 @@ _NARROW = """
   .gates .measured, .gates .detail { grid-column: 1 / -1; text-align: left; }
   .row { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .tags { grid-template-columns: minmax(0, 1fr); }
-  th, td { padding-right: .6rem; }
+  th, td { padding-right: .6rem; } td .badge { white-space: normal; }
+  tbody th, td { vertical-align: top; }
 }
 @media print {
   body { background: none; font-size: 11pt; } nav, .skip { display: none; }

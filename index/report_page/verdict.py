@@ -9,6 +9,7 @@ from index.report_page.document import apart, facts, plain, section, share, size
 from index.report_page.recall import default_point
 
 DETAIL_LENGTH = 600
+_NOTES_SHOWN = 20
 
 
 def verdict(report: Report) -> str:
@@ -19,7 +20,10 @@ def verdict(report: Report) -> str:
     items = "".join(_gate(gate) for gate in ordered)
     gates = f'<ul class="gates">{items}</ul>' if items else "<p>No condition was set.</p>"
     kind = "passed" if report.passed else "failed"
-    return section("verdict", _headline(report, len(failed)), gates + _overview(report), kind)
+    said = "".join(f"<li>{text(note, DETAIL_LENGTH)}</li>" for note in report.notes[:_NOTES_SHOWN])
+    notes = f'<ul class="notes">{said}</ul>' if said else ""
+    body = gates + notes + _overview(report)
+    return section("verdict", _headline(report, len(failed)), body, kind)
 
 
 def _headline(report: Report, failed: int) -> str:
