@@ -167,8 +167,8 @@ def _parts(parts: PartChanges | None) -> str:
     if parts is None:
         return ""
     said = (
-        f"<p>{parts.before:,} parts in A, {parts.after:,} in B; {parts.same:,} hold the same "
-        f"bytes. {parts.gained:,} images were gained, {parts.lost:,} lost.</p>"
+        f"<p>{parts.before:,} parts in A, {parts.after:,} in B; {parts.same:,} are the "
+        f"same. {parts.gained:,} images were gained, {parts.lost:,} lost.</p>"
     )
     rows = [
         [

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
-from tagmine.manifest import PartCard
+from tagmine.manifest import Manifest, PartCard
 
 if TYPE_CHECKING:
     from index.diff import Side
@@ -24,14 +24,15 @@ class PartChange:
 
     Attributes:
         source: the input shard, `dataset/shard`.
-        state: "added", "removed", "other shard" where the input shard has other bytes now, or
-            "made anew" where the same shard gave other tags or embeddings.
+        state: "added", "removed", "other shard" where the input shard has other bytes now,
+            "renumbered" where the same shard and options gave a part of another number, whose
+            ids differ for that alone, or "made anew" where the files differ for another reason.
         before, after: images in the index.
         gained, lost: images by key that only one of them has in the index.
     """
 
     source: str
-    state: Literal["added", "removed", "other shard", "made anew"]
+    state: Literal["added", "removed", "other shard", "renumbered", "made anew"]
     before: int
     after: int
     gained: int
@@ -44,7 +45,7 @@ class PartChanges:
 
     Attributes:
         before, after: how many there are.
-        same: how many hold the same bytes in both.
+        same: how many have the same tags, vectors and images in the index in both.
         gained, lost: images by key, over all parts.
         changes: the parts that differ, by source.
     """
@@ -73,8 +74,8 @@ def compare_parts(before: Side, after: Side) -> PartChanges:
         elif new is None:
             images = old.stages["index"].written
             changes.append(PartChange(source, "removed", images, 0, 0, images))
-        elif _content(old) != _content(new):
-            changes.append(_change(before.path, old, after.path, new))
+        elif _content(before.manifest, old) != _content(after.manifest, new):
+            changes.append(_change(before, old, after, new))
     return PartChanges(
         len(first),
         len(second),
@@ -85,16 +86,27 @@ def compare_parts(before: Side, after: Side) -> PartChanges:
     )
 
 
-def _content(part: PartCard) -> tuple[str, ...]:
-    files = (part.tags, part.embeddings, *part.rejects)
-    return part.source_sha256, *(file.sha256 for file in files)
+def _content(manifest: Manifest, part: PartCard) -> tuple[object, ...]:
+    """All that decides which images of a part are in the index, and with what tags."""
+    # Not the rejects of the index: their file names the index shard, which other parts decide.
+    hashes = part.source_sha256, part.tags.sha256, part.embeddings.sha256
+    return *hashes, manifest.index.min_clip_score
 
 
-def _change(old_root: Path, old: PartCard, new_root: Path, new: PartCard) -> PartChange:
-    keys, others = _indexed_keys(old_root, old), _indexed_keys(new_root, new)
-    state = "made anew" if old.source_sha256 == new.source_sha256 else "other shard"
+def _change(before: Side, old: PartCard, after: Side, new: PartCard) -> PartChange:
+    keys, others = _indexed_keys(before.path, old), _indexed_keys(after.path, new)
+    if old.source_sha256 != new.source_sha256:
+        state = "other shard"
+    elif old.part != new.part and _makers(before.manifest) == _makers(after.manifest):
+        state = "renumbered"
+    else:
+        state = "made anew"
     counts = len(keys), len(others), len(others - keys), len(keys - others)
     return PartChange(old.source, state, *counts)
+
+
+def _makers(manifest: Manifest) -> tuple[object, ...]:
+    return manifest.tagger.maker, manifest.encoder.maker, manifest.index.min_clip_score
 
 
 def _indexed_keys(root: Path, part: PartCard) -> set[str]:
