@@ -171,10 +171,10 @@ def strip_plot(frame: Frame, points: Sequence[tuple[str, float]]) -> str:
         at = x.place(tick)
         drawn.append(f'<path class="axis" d="M{at:.1f} {base}v5"/>')
         drawn.append(_label(at, base + 20, _tick(tick), "tick"))
-    for row, (name, value) in enumerate(points):
+    # The largest stands highest, so that the names, left of their lines, cross none.
+    for row, (name, value) in enumerate(sorted(points, key=lambda point: -point[1])):
         at, height = x.place(value), 18 + row * 22
-        # Names stand at heights of their own, so that close values do not hide one another's.
-        end = "end" if at > _WIDTH * 0.6 else "start"
+        end = "end" if at > 9 * len(f"{name} {_tick(value)}") else "start"
         shift = -8 if end == "end" else 8
         drawn.append(
             f'<g class="s{row}"><path class="lines" d="M{at:.1f} {height - 4}V{base}"/>'
