@@ -208,6 +208,7 @@ _NARROW = """
     padding: 1rem 0 0; }
   article, figure, table, .gates li, .tiles { break-inside: avoid; } h2, h3 { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
+  .row details { display: none; }
   .row { grid-template-columns: repeat(6, minmax(0, 1fr)); }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
