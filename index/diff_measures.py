@@ -124,18 +124,18 @@ def _manifest_numbers(manifest: Manifest) -> _Numbers:
 
 
 def _report_numbers(report: Report) -> _Numbers:
+    # Shares, since a datastore that grows has more of both and is no worse for it.
+    untagged = report.tags.images_without_tags / max(report.images, 1)
+    looked_at = report.duplicates.looked_at or report.images
+    copies = report.duplicates.images / max(looked_at, 1)
     found: _Numbers = {
         ("size", "images"): _Number("count", "", float(report.images)),
         ("size", "index"): _Number("bytes", "", float(report.index_bytes)),
         ("tags", "unique tags"): _Number("count", "", float(report.tags.unique)),
         ("tags", "tags an image"): _Number("number", "", report.tags.mean),
-        ("tags", "images without tags"): _Number(
-            "count", "less", float(report.tags.images_without_tags)
-        ),
+        ("tags", "images without tags"): _Number("share", "less", untagged),
         ("tags", "tags reachable"): _Number("share", "more", report.tags.reachable),
-        ("tags", "near-duplicate images"): _Number(
-            "count", "less", float(report.duplicates.images)
-        ),
+        ("tags", "near-duplicate images"): _Number("share", "less", copies),
     }
     for one in report.recall:
         margin = (one.high - one.low) / 2

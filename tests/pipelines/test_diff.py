@@ -102,7 +102,7 @@ def make_report(root: Path, **changes) -> Report:
         score_error=None,
         lists=None,
         shards=(ShardHealth("index/shard-00000.faiss", 3, 18, 1.0, 0.25),),
-        tags=TagHealth(20, 0, 4.0, 4.0, 6.0, 0.9),
+        tags=TagHealth(20, 9, 4.0, 4.0, 6.0, 0.9),
         agreement=None,
         duplicates=NearDuplicates(0.98, 0, 0, 0, ()),
         rejected={},
@@ -119,6 +119,7 @@ def make_report(root: Path, **changes) -> Report:
 def worse_report(root: Path) -> Report:
     return make_report(
         root,
+        images=36,
         recall=(RecallAt(5, 0.98, 0.90, 0.89, 0.91),),
         sweep=(SweepPoint(0, 0, 0.90, 1.1),),
         shards=(ShardHealth("index/shard-00000.faiss", 3, 14, 1.0, 0.5),),
@@ -226,6 +227,7 @@ def test_recall_and_gates_come_from_the_reports(reported, capsys):
     measures = {one["name"]: (one["before"], one["after"]) for one in found["measures"]}
     assert measures["overlap at k = 5"] == (0.96, 0.90)
     assert measures["quantization error"] == (0.25, 0.5)
+    assert measures["images without tags"] == (0.5, 0.25)
     assert measures["images"] == tuple(float(len(indexed_rows(root))) for root in reported)
     manifests = [json.loads((root / "manifest.json").read_text()) for root in reported]
     assert measures["index"] == tuple(
@@ -239,6 +241,7 @@ def test_recall_and_gates_come_from_the_reports(reported, capsys):
     assert "Gates: 1 fail that did not, 0 hold that did not." in text
     # 1-recall and the time moved, but not beyond chance.
     assert "Worse: overlap at k = 5, quantization error." in text
+    assert "Better: images without tags." in text
     assert "✓ holds: 0.96, at least 0.95" in text and "✗ fails: 0.9, at least 0.95" in text
 
 
