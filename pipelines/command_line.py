@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import (
     read_caption_filters,
@@ -38,6 +39,7 @@ Options = (
     | QueryOptions
     | TagsOptions
     | ValidateOptions
+    | DiffOptions
 )
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
@@ -58,7 +60,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query", "tags")):
+    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff")):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -103,6 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_runner(validate)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
+    add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     return parser
 
 
@@ -234,4 +237,5 @@ _READERS = {
     "validate": _validate,
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
+    "diff": lambda arguments, beam_args: read_diff_options(arguments),
 }

@@ -45,6 +45,15 @@ Shows how many unique tags there are, in all and of each kind and entity label, 
 image has, the commonest and the rarest with the number of images that have them, and what each
 --min-tag-images of tagmine index would leave out. On a folder that tagmine index has not been
 through, it counts what is mined so far.""",
+    "diff": """\
+examples:
+  tagmine diff coco-tags coco-tags-new
+  tagmine diff coco-tags coco-tags-new --html diff.html
+  tagmine diff old/report/report.json new/report/report.json --json
+
+Shows what changed from A to B: images and parts added or removed, tags gained and lost, recall,
+size and drift as their reports have them, gates of the verdict, and what they were made with.
+Datastores need no report; without one, recall and gates are left out.""",
     "verify": """\
 example:
   tagmine verify coco-tags

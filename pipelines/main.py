@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.command_line import parse
+from pipelines.diff_options import DiffOptions
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -34,6 +35,7 @@ _MODULES = {
     ValidateOptions: "pipelines.validate",
     QueryOptions: "pipelines.query",
     TagsOptions: "pipelines.tags",
+    DiffOptions: "pipelines.diff",
 }
 
 
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions)
+        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions | DiffOptions)
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")

@@ -1,0 +1,88 @@
+"""The top of a report's page: what was asked of the index, and whether it holds."""
+
+from __future__ import annotations
+
+from html import escape
+
+from index.report import Gate, Report
+from index.report_page.document import apart, facts, plain, section, share, size, text, tiles
+from index.report_page.recall import default_point
+
+DETAIL_LENGTH = 600
+_NOTES_SHOWN = 20
+
+
+def verdict(report: Report) -> str:
+    """What was asked of the index, whether it holds, and what to do where it does not."""
+    failed = [gate for gate in report.gates if not gate.passed]
+    # What fails is what one came to read.
+    ordered = failed + [gate for gate in report.gates if gate.passed]
+    items = "".join(_gate(gate) for gate in ordered)
+    gates = f'<ul class="gates">{items}</ul>' if items else "<p>No condition was set.</p>"
+    kind = "passed" if report.passed else "failed"
+    said = "".join(f"<li>{text(note, DETAIL_LENGTH)}</li>" for note in report.notes[:_NOTES_SHOWN])
+    notes = f'<ul class="notes">{said}</ul>' if said else ""
+    body = gates + notes + _overview(report)
+    return section("verdict", _headline(report, len(failed)), body, kind)
+
+
+def _headline(report: Report, failed: int) -> str:
+    count = len(report.gates)
+    if not count:
+        return "Passed: nothing was asked" if report.passed else "Failed"
+    if report.passed:
+        return f"Passed: all {count} gates hold" if count > 1 else "Passed: the gate holds"
+    does = "does" if failed == 1 else "do"
+    return f"Failed: {failed} of {count} {'gate' if count == 1 else 'gates'} {does} not hold"
+
+
+def _gate(gate: Gate) -> str:
+    badge = '<span class="badge good">✓ holds</span>' if gate.passed else ""
+    badge = badge or '<span class="badge bad">✗ fails</span>'
+    value, limit = apart(gate.value, gate.limit)
+    bound = "at least" if gate.at_least else "at most"
+    measured = f"<strong>{value}</strong>" if gate.value is not None else "not measured"
+    detail = f'<p class="detail">{text(gate.detail, DETAIL_LENGTH)}</p>' if gate.detail else ""
+    return (
+        f"<li><span>{badge}</span><span>{text(gate.name)}</span>"
+        f'<span class="measured">{measured}, asked: {bound} {limit}</span>{detail}</li>'
+    )
+
+
+def _overview(report: Report) -> str:
+    at = {one.k: one for one in report.recall}.get(report.sweep_k)
+    point = default_point(report)
+    items = [("images", f"{report.images:,}", f"{report.dim:,} dimensions each")]
+    if at is not None:
+        among = f"of the true {at.k} nearest are found"
+        items.append(("recall", share(at.overlap), among))
+    if point is not None:
+        items.append(("a query takes", f"{plain(point.milliseconds, 3)} ms", "all cores, batched"))
+    each = report.index_bytes / report.images if report.images else 0.0
+    items.append(("index", size(report.index_bytes), f"{plain(each, 3)} bytes an image"))
+    items.append(("unique tags", f"{report.tags.unique:,}", ""))
+    items.append(("tags an image", plain(report.tags.mean, 3), "on average"))
+    where = (
+        "from outside the datastore"
+        if report.held_out
+        else "images of the datastore, each without its own match"
+    )
+    rerank = f"{report.rerank:,} candidates scored exactly" if report.rerank else "no re-rank"
+    probes = f"nprobe {report.nprobe:,}, {rerank}" if report.nprobe else rerank
+    made = [
+        ("queries", f"{report.queries:,}, {where}"),
+        ("search measured", probes),
+        ("index", f"<code>{text(report.index_key)}</code>"),
+        ("encoder", text(report.encoder)),
+        ("tagger", text(report.tagger)),
+        ("manifest", f"sha256 <code>{text(report.manifest_sha256[:12])}</code>"),
+    ]
+    return tiles(items) + facts(made)
+
+
+def lead(report: Report) -> str:
+    """The line below the title."""
+    return (
+        f'<p class="lead">{escape(f"{report.images:,}")} images, measured against exact search by '
+        f"tagmine {text(report.tagmine)}</p>"
+    )
