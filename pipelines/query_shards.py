@@ -140,7 +140,7 @@ def _mine(
         inputs,
         options.runner,
         options.spacy_model or own,
-        options.tag_policy,
+        options.tag_policies,
         options.vocabularies,
         pinned.relations,
     )

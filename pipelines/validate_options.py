@@ -42,7 +42,7 @@ class ValidateOptions:
         seed: of every draw.
         out: folder of the report, None for `report` in the datastore.
         clip_model: the datastore's encoder, where it is a local checkpoint.
-        spacy_model, tag_policy, vocabularies: the datastore's tagger, where it is not the default.
+        spacy_model, tag_policies, vocabularies: the datastore's tagger, where it is not the default.
 
     Raises:
         ConfigurationError: for values that cannot work, or neither queries nor a sample.
@@ -61,7 +61,7 @@ class ValidateOptions:
     out: str | None = None
     clip_model: str | None = None
     spacy_model: str | None = None
-    tag_policy: str | None = None
+    tag_policies: tuple[str, ...] = ()
     vocabularies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -159,7 +159,11 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--spacy-model", metavar="NAME", help="its spaCy pipeline, where that is not the default"
     )
     group.add_argument(
-        "--tag-policy", metavar="DIR", help="its folder of word lists, where it has one"
+        "--tag-policy",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="its folder of word lists, where it has one; repeatable",
     )
     group.add_argument(
         "--vocabulary",
@@ -209,6 +213,6 @@ def read_validate_options(arguments: argparse.Namespace, runner: RunnerOptions) 
         arguments.out,
         arguments.clip_model,
         arguments.spacy_model,
-        arguments.tag_policy,
+        tuple(arguments.tag_policy),
         tuple(arguments.vocabulary),
     )
