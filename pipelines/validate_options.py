@@ -42,7 +42,7 @@ class ValidateOptions:
         seed: of every draw.
         out: folder of the report, None for `report` in the datastore.
         clip_model: the datastore's encoder, where it is a local checkpoint.
-        spacy_model, tag_policies, vocabularies: the datastore's tagger, where it is not the default.
+        spacy_model, tag_policies, vocabularies: the tagger, where it is not the default.
 
     Raises:
         ConfigurationError: for values that cannot work, or neither queries nor a sample.
