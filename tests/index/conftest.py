@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.build import ShardPlan, fill_shard, plan_shards, train_index
+from index.build import ShardPlan, fill_shard, plan_shards
 from index.publish import assemble_manifest
+from index.training import train_index
 from tagmine.embeddings import write_embeddings
 from tagmine.layout import (
     ENCODER_PIN,
