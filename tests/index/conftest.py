@@ -125,6 +125,18 @@ def rebuild_index() -> Callable[..., list[bool]]:
     return build_index
 
 
+@pytest.fixture(name="clustered")
+def clustered_vectors() -> Callable[[int, int], np.ndarray]:
+    """The function that draws unit vectors from the clusters of the datastore: count, seed."""
+    return clustered
+
+
+@pytest.fixture
+def write_part_of() -> Callable[..., np.ndarray]:
+    """The function that writes the tags and embeddings of one part."""
+    return write_part
+
+
 @pytest.fixture
 def queries() -> np.ndarray:
     """Unit vectors from the clusters of the datastore that are not in it."""
