@@ -29,6 +29,7 @@ examples:
   tagmine index coco-tags
   tagmine index cc12m-tags --max-index-memory-usage 2G
   tagmine index cc12m-tags --index-key OPQ32_128,IVF4096,PQ32x8
+  tagmine index cc12m-tags --recall 0.95 --at 5
   tagmine index cc12m-tags --min-tag-images 5
 
 Trains once on a uniform sample of all parts, fills index/, counts the tags into vocabulary/ and

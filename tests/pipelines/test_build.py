@@ -119,7 +119,7 @@ def test_killed_at_every_few_renames_of_every_stage(tmp_path, shards, tiny_clip,
     assert main([*command, "--out", str(undisturbed)]) == 0
     root = tmp_path / "killed" / "store"
     stages, kills = set(), 0
-    for renames in itertools.cycle((3, 5, 4)):
+    for renames in itertools.cycle((3, 5, 4, 3, 4)):
         words = [sys.executable, "-c", KILLED_AT_A_RENAME, str(renames), *command]
         done = subprocess.run([*words, "--out", str(root)], capture_output=True)
         if done.returncode == 0:
