@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
+from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
+from index.shards import IndexShards, open_index
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
@@ -28,8 +31,11 @@ if TYPE_CHECKING:
 
     from index.encoder import Encoder
 
-# Up to this total, opening hashes every file; above it, the index files only.
-FULL_CHECK_BYTES = 256 << 20
+# Up to this total, opening hashes every file: about 25 ms. Above it, the cards only.
+FULL_CHECK_BYTES = 32 << 20
+# Half precision rounds each value of a unit vector by at most 2^-11 of itself.
+NORM_TOLERANCE = 2e-3
+_ROWS_CHECKED = 8
 _REPAIR = "Run tagmine build again with the same shards to mend it; finished parts are kept."
 
 
@@ -46,6 +52,10 @@ class Datastore:
         self.root = root
         self.manifest = manifest
         self.shards = [_open_shard(root, manifest, card) for card in manifest.index.shards]
+        try:
+            self._index = IndexShards(self.shards)
+        except DatastoreError as error:
+            raise DatastoreError(f"{root}: {error}") from error
         self._parts: dict[int, EmbeddingsPart] = {}
 
     def __len__(self) -> int:
@@ -54,6 +64,10 @@ class Datastore:
     @cached_property
     def _part_cards(self) -> dict[int, FileCard]:
         return {part.part: part.tags for part in self.manifest.parts}
+
+    @cached_property
+    def _parts_by_source(self) -> dict[str, int]:
+        return {part.source: part.part for part in self.manifest.parts}
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -100,40 +114,70 @@ class Datastore:
             )
         return encoder
 
-    def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self,
+        vectors: np.ndarray,
+        k: int,
+        *,
+        nprobe: int | None = None,
+        rerank: int | None = None,
+        exclude_keys: Sequence[str | int] | Sequence[Sequence[str | int]] = (),
+        exclude_above: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest images of each vector, by cosine, nearest first.
 
         The compressed index proposes candidates, which are then scored exactly with the float16
-        embeddings.
+        embeddings. `locate` tells where each came from.
 
         Args:
             vectors: [q, dim], unit norm within 1 %.
             k: how many, at least 1.
+            nprobe: inverted lists that are visited; by default the manifest's.
+            rerank: candidates that are scored exactly, and at least the answers are; 0 for the
+                index's own scores. By default the manifest's, and at least the answers.
+            exclude_keys: keys or ids that are left out of every answer; or for each query a list
+                of those that are left out of its own. Those that the datastore does not hold are
+                left out anyway.
+            exclude_above: images whose exact cosine with the query is this or more are left out,
+                as copies of the query are.
 
         Returns:
-            ids int64 [q, k] and scores float32 [q, k]; -1 and -inf past the datastore's end.
+            ids int64 [q, k] and scores float32 [q, k]. There are k whatever is excluded, as long
+            as the datastore holds so many others; then -1 and -inf.
 
         Raises:
-            ValueError: for vectors of another shape or norm, or k below 1.
+            ValueError: for vectors of another shape or norm, or numbers out of range.
         """
         queries = self._check(vectors, k)
-        depth = max(k, self.manifest.index.rerank) if self.manifest.index.rerank else k
-        filled = [shard for shard in self.shards if shard.ntotal]
-        if not filled:
-            return _pad(np.empty((len(queries), 0), np.int64), k, -1), np.full(
-                (len(queries), k), -np.inf, np.float32
+        default = self.manifest.index
+        effort = Effort(
+            default.nprobe if nprobe is None else nprobe,
+            # An exact index needs no re-rank; its answers are scored with the embeddings anyway.
+            max(default.rerank, 1) if rerank is None else rerank,
+        )
+        if (nprobe is not None and nprobe < 1) or effort.rerank < 0:
+            raise ValueError(
+                f"expected nprobe of at least 1 and rerank of at least 0, got {nprobe}, {rerank}"
             )
-        proposed = [shard.search(queries, min(depth, shard.ntotal)) for shard in filled]
-        candidates = np.concatenate([ids for _, ids in proposed], axis=1)
-        scores = np.concatenate([s for s, _ in proposed], axis=1).astype(np.float32)
-        scores[candidates < 0] = -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
-        candidates = np.take_along_axis(candidates, order, axis=1)
-        scores = np.stack([self._score(*pair) for pair in zip(queries, candidates, strict=True)])
-        # Ties go to the lower id, so that an answer does not depend on how parts are sharded.
-        order = np.lexsort((candidates, -scores), axis=1)[:, :k]
-        found = np.take_along_axis(candidates, order, axis=1)
-        return _pad(found, k, -1), _pad(np.take_along_axis(scores, order, axis=1), k, -np.inf)
+        everywhere, by_query = keys_by_query(exclude_keys, len(queries))
+        exclusions = Exclusions(
+            self.ids_of(everywhere),
+            None if by_query is None else tuple(self.ids_of(keys) for keys in by_query),
+            exclude_above,
+        )
+        return find_nearest(self._index, self.embeddings, queries, k, effort, exclusions)
+
+    def ids_of(self, keys: Sequence[str | int]) -> np.ndarray:
+        """The ids int64 [n] of those keys that the datastore holds; ids stand for themselves."""
+        return find_ids(keys, self._parts_by_source, self.embeddings)
+
+    def locate(self, ids: Iterable[int]) -> dict[int, Origin]:
+        """Where images came from: key, source and part by id; -1 is left out.
+
+        Raises:
+            DatastoreError: for an id that the datastore does not hold.
+        """
+        return find_origins(ids, self.embeddings)
 
     def _check(self, vectors: np.ndarray, k: int) -> np.ndarray:
         queries = np.ascontiguousarray(vectors, np.float32)
@@ -150,21 +194,6 @@ class Datastore:
             raise ValueError(f"expected k of at least 1, got {k}")
         return queries
 
-    def _score(self, query: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Exact cosines float32 [n] of one query with the stored vectors of `ids`."""
-        scores = np.full(len(ids), -np.inf, np.float32)
-        parts = part_of(ids)
-        for number in np.unique(parts[ids >= 0]):
-            chosen = np.flatnonzero((parts == number) & (ids >= 0))
-            part = self.embeddings(int(number))
-            rows = part.rows_of(ids[chosen])
-            if np.any(rows < 0):
-                raise DatastoreError(
-                    f"{self.root}: the index names ids that are not in {part.path.name}. {_REPAIR}"
-                )
-            scores[chosen] = part.vectors[rows].astype(np.float32) @ query
-        return scores
-
     def embeddings(self, part: int) -> EmbeddingsPart:
         """The memory-mapped embeddings of a part.
 
@@ -177,6 +206,7 @@ class Datastore:
                 raise DatastoreError(f"{self.root} has no part {part}. {_REPAIR}")
             opened = open_embeddings(self.root / card.path)
             self._check_maker(opened.footer, self.manifest.encoder.maker)
+            _check_unit_norm(opened)
             self._parts[part] = opened
         return self._parts[part]
 
@@ -259,8 +289,9 @@ def is_local_checkpoint(clip_model: str) -> bool:
 def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastore:
     """Open the datastore in a folder.
 
-    Every file's presence and size is checked against the manifest, and the hash of the index
-    files; of all files when they are under 256 MiB together. `tagmine verify` checks everything.
+    Every file's presence and size is checked against the manifest, and the hash of the cards of
+    the index; of all files when they are under 32 MiB together. The index is memory-mapped, so
+    that opening takes no longer for a large one. `tagmine verify` checks everything.
 
     Args:
         path: the datastore's folder.
@@ -291,7 +322,7 @@ def _check_files(root: Path, manifest: Manifest) -> None:
                 f"{card.bytes:,}. {_REPAIR}"
             )
     if sum(card.bytes for card in cards) > FULL_CHECK_BYTES:
-        cards = [card for card in cards if card.path.startswith("index/")]
+        cards = [card for card in cards if card.path.endswith(".json")]
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda card: file_sha256(root / card.path), cards)
         for card, sha256 in zip(cards, found, strict=True):
@@ -305,7 +336,7 @@ def _check_files(root: Path, manifest: Manifest) -> None:
 def _open_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> faiss.Index:
     path = root / card.file.path
     try:
-        shard = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        shard = open_index(path)
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1]
         raise DatastoreError(f"{path} cannot be opened by FAISS: {cause}. {_REPAIR}") from error
@@ -322,6 +353,19 @@ def _open_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> faiss.I
     return shard
 
 
+def _check_unit_norm(part: EmbeddingsPart) -> None:
+    """A few rows; `tagmine verify` looks at all."""
+    count = len(part.ids)
+    rows = np.linspace(0, count - 1, min(_ROWS_CHECKED, count)).astype(int)
+    norms = np.linalg.norm(part.vectors[rows].astype(np.float32), axis=1)
+    # Not the other way round: a NaN compares false with everything.
+    if not np.all(np.abs(norms - 1) < NORM_TOLERANCE):
+        raise DatastoreError(
+            f"{part.path} has vectors that are not of unit norm (norms {norms.min():.3f} to "
+            f"{norms.max():.3f}), so inner products are no cosines. Embed the shards again."
+        )
+
+
 def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:
     from index.images import ImageLimits, ImageRejected, decode_image
 
@@ -333,8 +377,3 @@ def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:
         raise ConfigurationError(
             f"{path}: the photo cannot be used: {rejected.detail}. Give a JPEG, PNG or WebP file."
         ) from rejected
-
-
-def _pad(array: np.ndarray, width: int, value: float) -> np.ndarray:
-    missing = width - array.shape[1]
-    return np.pad(array, ((0, 0), (0, missing)), constant_values=value) if missing > 0 else array

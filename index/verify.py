@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index.build import find_left_out
-from index.search import Datastore
+from index.search import NORM_TOLERANCE, Datastore
+from index.shards import transform
 from index.vocabulary import check_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
@@ -31,8 +32,6 @@ from tagmine.parts import REJECTS_SCHEMA, TAGS_SCHEMA, file_sha256, read_tags_fo
 from tagmine.sources import read_sources
 
 SELF_LOOKUPS = 256
-# Half precision rounds each value of a unit vector by at most 2^-11 of itself.
-_NORM_TOLERANCE = 2e-3
 _SAME_SCORE = 1e-3
 # A graph or a very short code loses some vectors; one that loses half of them is of no use.
 _MOST_LOST = 0.5
@@ -195,12 +194,12 @@ def _check_embeddings(manifest: Manifest, part: PartCard, embeddings: Embeddings
     _check_keys(part, path, embeddings.keys())
     norms = np.linalg.norm(embeddings.vectors.astype(np.float32), axis=1)
     # Not the other way round: a NaN compares false with everything.
-    if not np.all(np.abs(norms - 1) < _NORM_TOLERANCE):
+    if not np.all(np.abs(norms - 1) < NORM_TOLERANCE):
         raise DatastoreError(f"{path} has vectors that are not of unit norm.")
     scores = embeddings.clip_scores()
     if (scores is not None) != manifest.encoder.clip_scores:
         raise DatastoreError(f"{path} has CLIP scores where the manifest has none, or none.")
-    if scores is not None and np.any(np.abs(scores) > 1 + 2 * _NORM_TOLERANCE):
+    if scores is not None and np.any(np.abs(scores) > 1 + 2 * NORM_TOLERANCE):
         raise DatastoreError(f"{path} has CLIP scores that are no cosines.")
 
 
@@ -325,9 +324,7 @@ def _lies_where_it_belongs(datastore: Datastore, row_id: int, vector: np.ndarray
             if row_id in stored_ids(shard):
                 return float(shard.reconstruct(row_id) @ vector) > _RECOGNISED
             continue
-        query = vector[None]
-        if isinstance(shard, faiss.IndexPreTransform):
-            query = shard.apply_chain(query)
+        query = transform(shard, vector[None])
         _, near = inverted.quantizer.search(query, min(_LISTS_TRIED, inverted.nlist))
         for number in near[0].tolist():
             if number >= 0 and row_id in _list_ids(inverted.invlists, number):

@@ -1,0 +1,187 @@
+"""The open index shards, searched as one: one coarse quantization, shards in parallel, merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from tagmine.errors import DatastoreError
+
+# FAISS divides its work by query: with this many a core, shards need no threads of their own.
+_QUERIES_A_CORE = 8
+# Candidates of one block of queries, over all shards, at 12 bytes each.
+_BLOCK_CANDIDATES = 1 << 23
+_ROWS_COMPARED = 8
+
+
+class IndexShards:
+    """Index shards that were filled from one trained index.
+
+    Attributes:
+        indexes: every shard, in the order of the manifest, empty ones too.
+    """
+
+    def __init__(self, indexes: Sequence[faiss.Index]) -> None:
+        self.indexes = list(indexes)
+        self._filled = [index for index in self.indexes if index.ntotal]
+        self._inverted = [inverted_lists_of(index) for index in self._filled]
+        _check_one_training([lists for lists in self._inverted if lists is not None])
+
+    @property
+    def ntotal(self) -> int:
+        return sum(index.ntotal for index in self._filled)
+
+    @property
+    def nlist(self) -> int:
+        """Number of inverted lists, 0 for an index without any."""
+        first = self._inverted[0] if self._inverted else None
+        return first.nlist if first is not None else 0
+
+    def propose(
+        self, queries: np.ndarray, depth: int, nprobe: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The `depth` best of all shards by the index's own scores, best first.
+
+        Args:
+            queries: float32 [q, dim], C-contiguous.
+            depth: how many, at least 1.
+            nprobe: inverted lists that are visited; of no effect in an index without any.
+
+        Returns:
+            ids int64 [q, depth] and scores float32 [q, depth]; -1 and -inf where the lists that
+            were visited hold no more.
+        """
+        if not self._filled or not len(queries):
+            shape = (len(queries), depth)
+            return np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32)
+        block = max(1, _BLOCK_CANDIDATES // (depth * len(self._filled)))
+        found = [
+            self._propose_block(queries[start : start + block], depth, nprobe)
+            for start in range(0, len(queries), block)
+        ]
+        return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+    def _propose_block(
+        self, queries: np.ndarray, depth: int, nprobe: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        searches = self._prepare(queries, depth, nprobe)
+        few = len(queries) < _QUERIES_A_CORE * faiss.omp_get_max_threads()
+        if len(searches) > 1 and few:
+            found = list(self._pool.map(lambda search: search(), searches))
+        else:
+            found = [search() for search in searches]
+        scores = np.stack([_pad(f[0], depth, -np.inf) for f in found])
+        ids = np.stack([_pad(f[1], depth, -1) for f in found])
+        if len(found) > 1:
+            scores, ids = faiss.merge_knn_results(scores, ids, keep_max=True)
+        else:
+            scores, ids = scores[0], ids[0]
+        scores[ids < 0] = -np.inf
+        return ids, scores
+
+    def _prepare(
+        self, queries: np.ndarray, depth: int, nprobe: int
+    ) -> list[Callable[[], tuple[np.ndarray, np.ndarray]]]:
+        """One search a shard; what all shards have in common is computed here, once."""
+        if self.nlist == 0:
+            return [
+                lambda index=index: index.search(queries, min(depth, index.ntotal))
+                for index in self._filled
+            ]
+        turned = transform(self._filled[0], queries)
+        probes = min(nprobe, self.nlist)
+        # Any shard's quantizer: they are copies of one.
+        distances, lists = self._inverted[0].quantizer.search(turned, probes)
+        return [
+            lambda inverted=inverted: search_lists(inverted, turned, depth, lists, distances)
+            for inverted in self._inverted
+        ]
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        cores = faiss.omp_get_max_threads()
+        workers = min(len(self._filled), max(cores, 1))
+        # Each shard's search has its share of the cores, not all of them.
+        share = max(1, cores // workers)
+        return ThreadPoolExecutor(workers, initializer=lambda: faiss.omp_set_num_threads(share))
+
+
+def inverted_lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
+    """The index with inverted lists inside of `index`, as its own type; None without any."""
+    inverted = faiss.try_extract_index_ivf(index)
+    return None if inverted is None else faiss.downcast_index(inverted)
+
+
+def transform(index: faiss.Index, vectors: np.ndarray) -> np.ndarray:
+    """What an index does to vectors (OPQ, PCA) before it stores or finds them, float32 [n, d]."""
+    if isinstance(index, faiss.IndexPreTransform):
+        for number in range(index.chain.size()):
+            vectors = faiss.downcast_VectorTransform(index.chain.at(number)).apply(vectors)
+    return np.ascontiguousarray(vectors, np.float32)
+
+
+def search_lists(
+    inverted: faiss.IndexIVF, queries: np.ndarray, k: int, lists: np.ndarray, distances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search given lists of one shard.
+
+    Args:
+        inverted: the shard's index with inverted lists.
+        queries: float32 [q, d], after the index's transforms.
+        k: how many, at least 1.
+        lists: int64 [q, p], the lists to visit, and `distances`, float32 [q, p], to their
+            centroids, as the quantizer's search returns them.
+
+    Returns:
+        scores float32 [q, k] and ids int64 [q, k], best first, as FAISS returns them.
+    """
+    scores = np.empty((len(queries), k), np.float32)
+    ids = np.empty((len(queries), k), np.int64)
+    # Not FAISS's Python method: it takes nprobe from the index only, which threads share.
+    inverted.search_preassigned_c(
+        len(queries),
+        faiss.swig_ptr(queries),
+        k,
+        faiss.swig_ptr(lists),
+        faiss.swig_ptr(distances),
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(ids),
+        False,
+        faiss.SearchParametersIVF(nprobe=lists.shape[1]),
+    )
+    return scores, ids
+
+
+def open_index(path: Path) -> faiss.Index:
+    """An index file, memory-mapped: opening it reads next to nothing.
+
+    Raises:
+        RuntimeError: when FAISS cannot read it.
+    """
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
+
+
+def _check_one_training(inverted: Sequence[faiss.IndexIVF]) -> None:
+    """Compare a few centroids: lists of two trainings cannot be searched by one quantizer."""
+    if not inverted:
+        return
+    first = inverted[0]
+    rows = np.linspace(0, first.nlist - 1, min(_ROWS_COMPARED, first.nlist)).astype(int)
+    expected = [first.quantizer.reconstruct(int(row)) for row in rows]
+    for other in inverted[1:]:
+        same = (other.nlist, other.d, other.code_size) == (first.nlist, first.d, first.code_size)
+        centroids = [other.quantizer.reconstruct(int(row)) for row in rows] if same else []
+        if not same or not np.array_equal(centroids, expected):
+            raise DatastoreError(
+                "its index shards were filled from different trainings. Run tagmine index again."
+            )
+
+
+def _pad(array: np.ndarray, width: int, value: float) -> np.ndarray:
+    missing = width - array.shape[1]
+    return np.pad(array, ((0, 0), (0, missing)), constant_values=value) if missing > 0 else array
