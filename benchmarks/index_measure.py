@@ -6,9 +6,11 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,6 +132,35 @@ def rerank(
         best = np.argsort(-(vectors.astype(np.float32) @ query), kind="stable")[:k]
         found[row, : len(best)] = ids[best]
     return found
+
+
+class AnonymousPeak:
+    """Watches this process's memory that no file backs, from entering to leaving.
+
+    Attributes:
+        bytes: the largest amount that was seen.
+    """
+
+    _SECONDS = 0.02
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> AnonymousPeak:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._SECONDS):
+            status = Path("/proc/self/status").read_text()
+            kibibytes = int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])
+            self.bytes = max(self.bytes, kibibytes * 1024)
 
 
 def mebibytes(count: float) -> str:

@@ -16,15 +16,15 @@ import sys
 import time
 from pathlib import Path
 
-import faiss
 import numpy as np
 
-from benchmarks.index_measure import K, open_parts
+from benchmarks.index_measure import AnonymousPeak, K, open_parts
 from index.build import fill_shard, plan_shards, train_index
 from index.publish import assemble_manifest
-from index.search import Datastore, open_datastore
+from index.search import open_datastore
+from index.shards import IndexShards, open_index
 from index.spec import choose_spec
-from tagmine.layout import TRAINED_INDEX, index_shard_path
+from tagmine.layout import index_shard_path
 from tagmine.manifest import write_manifest
 from tagmine.sources import read_sources
 
@@ -66,33 +66,20 @@ def publish(root: Path, index_key: str, shard_vectors: int) -> None:
     write_manifest(root, assemble_manifest(root, read_sources(root), plans, index_key))
 
 
-def open_with(root: Path, nprobe: int, depth: int) -> Datastore:
-    """The datastore, set to probe so many lists and re-rank so many candidates (0: none)."""
-    store = open_datastore(root)
-    card = dataclasses.replace(store.manifest.index, nprobe=nprobe, rerank=depth)
-    return Datastore(root, dataclasses.replace(store.manifest, index=card))
-
-
-def open_shards(root: Path) -> list[faiss.Index]:
-    """The index shards as FAISS opens them, memory-mapped."""
-    flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
-    return [
-        faiss.read_index(str(path), flags)
-        for path in sorted((root / "index").glob("shard-*.faiss"))
-    ]
-
-
-def trained_file(root: Path) -> Path:
-    return root / TRAINED_INDEX
+def open_shards(root: Path) -> IndexShards:
+    """The index shards alone, as an open datastore searches them."""
+    return IndexShards(
+        [open_index(path) for path in sorted((root / "index").glob("shard-*.faiss"))]
+    )
 
 
 def _search(root: Path, queries: np.ndarray, nprobe: int, depth: int) -> dict:
-    store = open_with(root, nprobe, depth)
-    store.search(queries[:10], K)
+    store = open_datastore(root)
+    store.search(queries[:10], K, nprobe=nprobe, rerank=depth)
     started = time.perf_counter()
-    found = np.concatenate([store.search(query[None], K)[0] for query in queries])
+    found = [store.search(query[None], K, nprobe=nprobe, rerank=depth)[0] for query in queries]
     each = (time.perf_counter() - started) / len(queries)
-    np.save(root / "found.npy", found)
+    np.save(root / "found.npy", np.concatenate(found))
     return {"ms": each * 1e3}
 
 
@@ -106,7 +93,9 @@ def main(argv: list[str]) -> int:
     """Run one step and print what it measured."""
     step, root = argv[0], Path(argv[1])
     if step == "build":
-        measured = dataclasses.asdict(build(root, argv[2], int(argv[3])))
+        with AnonymousPeak() as peak:
+            built = build(root, argv[2], int(argv[3]))
+        measured = {**dataclasses.asdict(built), "peak_anonymous": peak.bytes}
     elif step == "search":
         measured = _search(root, np.load(argv[2]), int(argv[3]), int(argv[4]))
     else:
