@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from index.factory import VECTORS_PER_SHARD, create_index, list_count
 from index.spec import training_size
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
@@ -33,10 +34,8 @@ from tagmine.rejects import Reject
 
 logger = logging.getLogger(__name__)
 
-VECTORS_PER_SHARD = 1 << 20
 _ADD_ROWS = 1 << 16
 _SEED = 20240610
-METRIC = faiss.METRIC_INNER_PRODUCT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,38 +84,6 @@ def plan_shards(rows: Sequence[tuple[int, int]], limit: int = VECTORS_PER_SHARD)
         groups[-1].append(part)
         held += count
     return [ShardPlan(number, tuple(parts)) for number, parts in enumerate(groups)]
-
-
-def create_index(index_key: str, dim: int) -> faiss.Index:
-    """An empty index for inner product whose ids are given by the caller.
-
-    Raises:
-        ConfigurationError: for a factory string that FAISS does not know, or that cannot be.
-    """
-    # Only inverted lists store ids of their own.
-    key = (
-        index_key if "IVF" in index_key or index_key.startswith("IDMap") else f"IDMap2,{index_key}"
-    )
-    try:
-        index = faiss.index_factory(dim, key, METRIC)
-    except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1]
-        raise ConfigurationError(
-            f"--index-key {index_key}: FAISS cannot make this index for {dim} dimensions: {cause}. "
-            "See FAISS's guide to the index factory for the strings it knows."
-        ) from error
-    if isinstance(index, faiss.IndexRefine):
-        raise ConfigurationError(
-            f"--index-key {index_key}: an index that refines takes no ids. Leave the refinement "
-            "out; the nearest candidates are scored exactly with the stored embeddings anyway."
-        )
-    return index
-
-
-def list_count(index: faiss.Index) -> int:
-    """Number of inverted lists of an index, 0 when it has none."""
-    inverted = faiss.try_extract_index_ivf(index)
-    return inverted.nlist if inverted is not None else 0
 
 
 def train_index(root: Path, parts: Sequence[int], index_key: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from index.factory import transforms_of
 from tagmine.errors import DatastoreError
 
 # FAISS divides its work by query: with this many a core, shards need no threads of their own.
@@ -119,9 +120,8 @@ def inverted_lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
 
 def transform(index: faiss.Index, vectors: np.ndarray) -> np.ndarray:
     """What an index does to vectors (OPQ, PCA) before it stores or finds them, float32 [n, d]."""
-    if isinstance(index, faiss.IndexPreTransform):
-        for number in range(index.chain.size()):
-            vectors = faiss.downcast_VectorTransform(index.chain.at(number)).apply(vectors)
+    for step in transforms_of(index):
+        vectors = step.apply(vectors)
     return np.ascontiguousarray(vectors, np.float32)
 
 

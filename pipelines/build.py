@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from index.build import create_index
+from index.factory import create_index
 from index.search import is_local_checkpoint
 from pipelines import embed, index, mine, verify
 from pipelines.options import BuildOptions, VerifyOptions

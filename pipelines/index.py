@@ -11,13 +11,12 @@ from rich.console import Console
 
 from index.build import (
     ShardPlan,
-    create_index,
     fill_shard,
-    list_count,
     plan_shards,
     remove_other_shards,
     train_index,
 )
+from index.factory import create_index, list_count
 from index.publish import assemble_manifest
 from index.spec import choose_spec, parse_bytes, training_size
 from pipelines.options import IndexOptions

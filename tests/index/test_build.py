@@ -6,7 +6,9 @@ import faiss
 import numpy as np
 import pytest
 
-from index.build import create_index, plan_shards, train_index
+from index import factory
+from index.build import plan_shards, train_index
+from index.factory import create_index, predict_bytes, vectors_per_shard
 from index.spec import choose_spec, parse_bytes, training_size
 from index.verify import stored_ids
 from tagmine.errors import ConfigurationError
@@ -16,24 +18,91 @@ from tagmine.sources import read_sources
 
 def test_flat_while_small_then_ivf_pq_within_the_memory():
     assert choose_spec(2_000, 512, 1 << 32).index_key == "Flat"
-    for allowed in (1 << 30, 2 << 30, 4 << 30):
+    for allowed in (600 << 20, 1 << 30, 4 << 30):
         spec = choose_spec(15_000_000, 512, allowed)
         assert "IVF" in spec.index_key and "PQ" in spec.index_key
         assert spec.predicted_bytes <= allowed
         assert spec.index_key in spec.reason
-    small, large = (choose_spec(15_000_000, 512, n << 30).predicted_bytes for n in (1, 4))
+    small, large = (choose_spec(15_000_000, 512, int(n * 2**30)).predicted_bytes for n in (0.6, 4))
     assert small < large
 
 
-def test_predicted_size_is_that_of_the_file(tmp_path):
+@pytest.mark.parametrize(
+    "key",
+    [
+        "Flat",
+        "HNSW16",
+        "IVF64,Flat",
+        "IVF64,PQ8x8",
+        "IVF32,PQ16x4fs",
+        "OPQ8_32,IVF128_HNSW32,PQ8x8",
+        "PCA16,IVF64,SQ8",
+        "IVF64,RaBitQ",
+        "IVF64,RQ4x4",
+    ],
+)
+def test_predicted_size_is_that_of_the_files(tmp_path, monkeypatch, key):
+    monkeypatch.setattr(factory, "OPQ_ROUNDS", 1)
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(12_000, 16)).astype(np.float32)
-    spec = choose_spec(len(vectors), 16, 300_000)
-    index = create_index(spec.index_key, 16)
-    index.train(vectors[: training_size(spec.index_key, spec.nlist, len(vectors))])
-    index.add_with_ids(vectors, np.arange(len(vectors)))
-    faiss.write_index(index, str(tmp_path / "i"))
-    assert (tmp_path / "i").stat().st_size == pytest.approx(spec.predicted_bytes, rel=0.1)
+    vectors = rng.normal(size=(12_000, 32)).astype(np.float32)
+    index = create_index(key, 32)
+    index.train(vectors[:2500])
+    faiss.write_index(index, str(tmp_path / "trained"))
+    for number in range(3):
+        shard = faiss.read_index(str(tmp_path / "trained"))
+        rows = slice(number * 4000, number * 4000 + 4000)
+        shard.add_with_ids(vectors[rows], np.arange(4000))
+        faiss.write_index(shard, str(tmp_path / f"shard-{number}"))
+    size = sum(path.stat().st_size for path in tmp_path.glob("shard-*"))
+    assert predict_bytes(key, 32, 12_000, shards=3) == pytest.approx(size, rel=0.05)
+
+
+def test_the_size_of_what_is_too_big_to_build_here():
+    # 64 + 8 bytes a vector; in each file 131,072 centroids of 512 floats, the codebooks, and
+    # eight bytes a list.
+    fixed = 131_072 * 2056 + 256 * 512 * 4
+    predicted = predict_bytes("IVF131072,PQ64x8", 512, 10**9, shards=30)
+    assert predicted == pytest.approx(10**9 * 72 + 30 * fixed, rel=0.001)
+
+
+def test_what_every_file_repeats_stays_a_small_share_of_it():
+    assert vectors_per_shard("Flat", 512) == vectors_per_shard("IVF1024,PQ32x8", 512) == 1 << 20
+    for key in ("IVF131072,PQ64x8", "OPQ32_512,IVF8192_HNSW32,PQ32x8"):
+        limit = vectors_per_shard(key, 512)
+        repeated = predict_bytes(key, 512, 0, shards=1)
+        assert limit > 1 << 20
+        assert 0.1 < repeated / predict_bytes(key, 512, limit) < 0.12
+
+
+@pytest.mark.parametrize(
+    ("count", "starts"),
+    [
+        (9_999, "Flat"),
+        (10_000, "IVF256,Flat"),
+        (99_999, "IVF1024,Flat"),
+        (100_000, "IVF1024,PQ32x8"),
+        (999_999, "IVF2048,PQ32x8"),
+        (1_000_000, "OPQ32_512,IVF2048_HNSW32,PQ32x8"),
+        (15_000_000, "OPQ32_512,IVF8192_HNSW32,PQ32x8"),
+    ],
+)
+def test_the_kind_of_index_by_count(count, starts):
+    spec = choose_spec(count, 512, 1 << 40)
+    assert spec.index_key == starts and f"{count:,}" in spec.reason
+    assert create_index(spec.index_key, 512).d == 512
+    assert training_size(spec.index_key, spec.nlist, count) <= count
+
+
+def test_training_memory_bounds_lists_and_sample():
+    free = choose_spec(15_000_000, 512, 1 << 40, 8 << 30)
+    bound = choose_spec(15_000_000, 512, 1 << 40, 128 << 20)
+    assert bound.nlist < free.nlist
+    rows = (128 << 20) // 2048
+    assert training_size(bound.index_key, bound.nlist, 15_000_000, rows) <= rows
+    with pytest.raises(ConfigurationError, match=r"Allow at least 20,447,232 bytes"):
+        choose_spec(15_000_000, 512, 1 << 40, 1 << 20)
+    with pytest.raises(ConfigurationError, match=r"an index of at most 25 lists"):
+        training_size("IVF64,Flat", 64, 5_000, max_rows=1_000)
 
 
 def test_an_impossible_budget_names_what_would_do():

@@ -1,0 +1,143 @@
+"""Empty FAISS indexes of a factory string, and how large they will be when they are filled."""
+
+from __future__ import annotations
+
+import faiss
+
+from tagmine.errors import ConfigurationError
+
+METRIC = faiss.METRIC_INNER_PRODUCT
+# FAISS alternates rotation and codebooks 50 times; half of that leaves 3 % more error.
+OPQ_ROUNDS = 25
+VECTORS_PER_SHARD = 1 << 20
+_VECTORS_A_REPEAT = 8
+_ID_BYTES = 8
+_FAST_SCAN_BLOCK = 32
+
+
+def create_index(index_key: str, dim: int) -> faiss.Index:
+    """An empty index for inner product whose ids are given by the caller.
+
+    Raises:
+        ConfigurationError: for a factory string that FAISS does not know, or that cannot be.
+    """
+    # Only inverted lists store ids of their own.
+    key = (
+        index_key if "IVF" in index_key or index_key.startswith("IDMap") else f"IDMap2,{index_key}"
+    )
+    try:
+        index = faiss.index_factory(dim, key, METRIC)
+    except RuntimeError as error:
+        cause = str(error).strip().splitlines()[-1]
+        raise ConfigurationError(
+            f"--index-key {index_key}: FAISS cannot make this index for {dim} dimensions: {cause}. "
+            "See FAISS's guide to the index factory for the strings it knows."
+        ) from error
+    if isinstance(index, faiss.IndexRefine):
+        raise ConfigurationError(
+            f"--index-key {index_key}: an index that refines takes no ids. Leave the refinement "
+            "out; the nearest candidates are scored exactly with the stored embeddings anyway."
+        )
+    for step in transforms_of(index):
+        if isinstance(step, faiss.OPQMatrix):
+            step.niter = OPQ_ROUNDS
+    return index
+
+
+def transforms_of(index: faiss.Index) -> list[faiss.VectorTransform]:
+    """What an index does to vectors before it stores them, in order; empty for most."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return []
+    return [
+        faiss.downcast_VectorTransform(index.chain.at(number))
+        for number in range(index.chain.size())
+    ]
+
+
+def list_count(index: faiss.Index) -> int:
+    """Number of inverted lists of an index, 0 when it has none."""
+    inverted = faiss.try_extract_index_ivf(index)
+    return inverted.nlist if inverted is not None else 0
+
+
+def predict_bytes(index_key: str, dim: int, count: int, shards: int = 1) -> int:
+    """Size of the index files together, before anything is built.
+
+    Every shard's file has the coarse quantizer and the codebooks, and then its vectors.
+
+    Args:
+        index_key: FAISS factory string.
+        dim: dimensions of a vector.
+        count: vectors in all shards together.
+        shards: how many files they are spread over.
+
+    Raises:
+        ConfigurationError: as `create_index`.
+    """
+    index = create_index(index_key, dim)
+    vectors, fixed = _vector_bytes(index), _fixed_bytes(index)
+    return round(count * vectors + shards * fixed)
+
+
+def vectors_per_shard(index_key: str, dim: int) -> int:
+    """Vectors of a full index shard: a million, or so many that eight ninths of it are theirs.
+
+    Every shard's file repeats the coarse quantizer, which for 131,072 lists is as large as four
+    million codes.
+    """
+    index = create_index(index_key, dim)
+    needed = _VECTORS_A_REPEAT * _fixed_bytes(index) / _vector_bytes(index)
+    return max(VECTORS_PER_SHARD, round(needed))
+
+
+def _vector_bytes(index: faiss.Index) -> float:
+    """What one more vector adds."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        return _vector_bytes(index.index)
+    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+        return _ID_BYTES + _vector_bytes(index.index)
+    if isinstance(index, faiss.IndexIVF):
+        return _ID_BYTES + index.code_size
+    if isinstance(index, faiss.IndexHNSW):
+        return _vector_bytes(index.storage) + _link_bytes(index.hnsw)
+    if isinstance(index, faiss.IndexNSG):
+        return _vector_bytes(index.storage) + 4 * index.nsg.R
+    return index.sa_code_size()
+
+
+def _link_bytes(hnsw: faiss.HNSW) -> float:
+    """Links of one vector: all have those of level 0, one in M has those of each level above."""
+    base, higher = hnsw.cum_nb_neighbors(1), hnsw.cum_nb_neighbors(2) - hnsw.cum_nb_neighbors(1)
+    # Beside the links, of 4 bytes: an offset of 8 bytes and a level of 4.
+    return 4 * (base + higher / (higher - 1)) + 12
+
+
+def _fixed_bytes(index: faiss.Index) -> float:
+    """What a file has however many vectors it holds."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        return _fixed_bytes(index.index) + sum(_transform_bytes(t) for t in transforms_of(index))
+    if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+        return _fixed_bytes(index.index)
+    if isinstance(index, faiss.IndexHNSW):
+        return _fixed_bytes(index.storage)
+    codebooks = 4 * index.pq.d * index.pq.ksub if hasattr(index, "pq") else 0
+    if hasattr(index, "aq"):
+        codebooks = 4 * index.d * index.aq.total_codebook_size
+    if not isinstance(index, faiss.IndexIVF):
+        return codebooks
+    quantizer = faiss.downcast_index(index.quantizer)
+    coarse = index.nlist * _vector_bytes(quantizer) + _fixed_bytes(quantizer)
+    # A list's last block of a fast scan is half empty on average.
+    padding = _FAST_SCAN_BLOCK / 2 * index.code_size if isinstance(index, _FAST_SCANS) else 0
+    return codebooks + coarse + index.nlist * (8 + padding)
+
+
+_FAST_SCANS = (faiss.IndexIVFFastScan,)
+
+
+def _transform_bytes(step: faiss.VectorTransform) -> int:
+    # A PCA keeps the whole matrix, its eigenvalues and the mean besides what it applies.
+    whole = step.d_in * step.d_in if isinstance(step, faiss.PCAMatrix) else 0
+    return 4 * (step.d_in * step.d_out + whole)
