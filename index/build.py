@@ -1,63 +1,36 @@
-"""Train one index, and fill each index shard from it."""
+"""Which vectors go into which index shard, and filling it from the trained index."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from faiss.contrib.ivf_tools import add_preassigned
 
-from index.factory import VECTORS_PER_SHARD, create_index, list_count
-from index.spec import training_size
+from index.factory import VECTORS_PER_SHARD, list_count
+from index.files import IndexFileCard, read_card, write_index
+from index.gpu import ListAssigner, plan_gpus
+from index.shards import inverted_lists_of, transform
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
-from tagmine.errors import ConfigurationError, DatastoreError
+from tagmine.errors import DatastoreError
 from tagmine.layout import (
     FORMAT_VERSION,
     TRAINED_INDEX,
-    atomic_path,
-    card_path,
     embeddings_path,
     index_shard_path,
     rejects_path,
     tags_path,
-    write_atomically,
 )
 from tagmine.manifest import fingerprint
 from tagmine.parts import file_sha256, rejects_made_by, write_rejects
 from tagmine.rejects import Reject
 
-logger = logging.getLogger(__name__)
-
 _ADD_ROWS = 1 << 16
-_SEED = 20240610
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class IndexFileCard:
-    """What an index file was made from; it stands beside the file, as JSON.
-
-    Attributes:
-        format_version: the format that it follows.
-        index_key: FAISS factory string.
-        parts: numbers of the parts whose vectors it holds; for the trained index, those that
-            its sample was drawn from.
-        vectors: how many it holds; for the trained index, how many it was trained on.
-        maker: fingerprint of all that decides the file's bytes.
-        sha256: hash of the index file.
-    """
-
-    format_version: int
-    index_key: str
-    parts: tuple[int, ...]
-    vectors: int
-    maker: str
-    sha256: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,72 +59,28 @@ def plan_shards(rows: Sequence[tuple[int, int]], limit: int = VECTORS_PER_SHARD)
     return [ShardPlan(number, tuple(parts)) for number, parts in enumerate(groups)]
 
 
-def train_index(root: Path, parts: Sequence[int], index_key: str) -> bool:
-    """Make `index/trained.faiss`, unless a current one is there.
+def keep_shards(
+    plans: Sequence[ShardPlan], published: Sequence[tuple[int, tuple[int, ...]]]
+) -> list[ShardPlan]:
+    """The same plans under numbers that leave the files of a published index alone.
 
-    The training sample is uniform over the rows of all parts, and seeded.
+    A shard that is published with the very parts of a plan keeps its number, and so its file. A
+    group of parts that was not published before gets a number that no published shard has: so a
+    crash before the next manifest is written leaves the datastore as it was.
 
     Args:
-        root: the datastore's folder.
-        parts: the parts to sample.
-        index_key: FAISS factory string.
-
-    Returns:
-        Whether it was trained now.
-
-    Raises:
-        ConfigurationError: for an index that cannot be made, or too few vectors to train it.
+        plans: the wanted groups of parts.
+        published: number and parts of each index shard of the manifest, if there is one.
     """
-    opened = [open_embeddings(root / embeddings_path(part)) for part in parts]
-    hashes = [part.footer.rows_sha256 for part in opened]
-    maker = fingerprint("train", index_key, list(parts), hashes, _SEED, faiss.__version__)
-    target = root / TRAINED_INDEX
-    if read_card(target, maker):
-        return False
-    count = sum(len(part.ids) for part in opened)
-    index = create_index(index_key, opened[0].dim)
-    size = training_size(index_key, list_count(index), count)
-    if size:
-        _use_gpu_for_clustering(index)
-        index.train(_sample_rows(opened, size))
-        _forget_gpu(index)
-    if not index.is_trained:
-        raise ConfigurationError(f"--index-key {index_key}: FAISS did not train this index.")
-    _write_index(
-        target, index, IndexFileCard(FORMAT_VERSION, index_key, tuple(parts), size, maker, "")
-    )
-    return True
-
-
-def _sample_rows(parts: Sequence[EmbeddingsPart], size: int) -> np.ndarray:
-    """A uniform sample of rows without replacement, float32 [size, dim]."""
-    ends = np.cumsum([len(part.ids) for part in parts])
-    rng = np.random.default_rng(_SEED)
-    chosen = np.sort(rng.choice(ends[-1], size=size, replace=False, shuffle=False))
-    sample = np.empty((size, parts[0].dim), np.float32)
-    filled = 0
-    for part, end in zip(parts, ends, strict=True):
-        stop = np.searchsorted(chosen, end)
-        rows = chosen[filled:stop] - (end - len(part.ids))
-        sample[filled:stop] = part.vectors[rows]
-        filled = stop
-    return sample
-
-
-def _use_gpu_for_clustering(index: faiss.Index) -> None:
-    if faiss.get_num_gpus() == 0:
-        return
-    inverted = faiss.try_extract_index_ivf(index)
-    if inverted is not None:
-        flat = faiss.IndexFlatIP(inverted.d)
-        inverted.clustering_index = faiss.index_cpu_to_all_gpus(flat)
-        logger.info("training the coarse quantizer on %d GPU(s)", faiss.get_num_gpus())
-
-
-def _forget_gpu(index: faiss.Index) -> None:
-    inverted = faiss.try_extract_index_ivf(index)
-    if inverted is not None:
-        inverted.clustering_index = None
+    numbers = {parts: number for number, parts in published}
+    unused = max(numbers.values(), default=-1) + 1
+    kept = []
+    for plan in plans:
+        number = numbers.get(plan.parts)
+        if number is None:
+            number, unused = unused, unused + 1
+        kept.append(ShardPlan(number, plan.parts))
+    return kept
 
 
 def fill_shard(
@@ -176,23 +105,58 @@ def fill_shard(
     kept = [fingerprint(ids.tolist()) for ids in known]
     limit = [] if min_clip_score is None else [min_clip_score]
     maker = fingerprint("fill", trained_sha256, list(plan.parts), hashes, kept, *limit)
-    rejects = [rejects_made_by(root / rejects_path("index", p), maker) for p in plan.parts]
-    if read_card(target, maker) and None not in rejects:
+    left_out = [
+        _find_rejects(root, part, ids, min_clip_score)
+        for part, ids in zip(opened, known, strict=True)
+    ]
+    if read_card(target, maker):
         return False
     index = faiss.read_index(str(root / TRAINED_INDEX))
-    for part, ids in zip(opened, known, strict=True):
-        left_out = find_left_out(part, ids, min_clip_score)
-        _write_index_rejects(root, part, left_out, maker)
-        _add_rows(index, part, np.delete(np.arange(len(part.ids)), [*left_out]))
+    add = _make_adder(index)
+    for part, rows in zip(opened, left_out, strict=True):
+        _add_rows(add, part, np.delete(np.arange(len(part.ids)), rows))
     card = IndexFileCard(FORMAT_VERSION, index_key, plan.parts, index.ntotal, maker, "")
-    _write_index(target, index, card)
+    write_index(target, index, card)
     return True
 
 
-def _add_rows(index: faiss.Index, part: EmbeddingsPart, rows: np.ndarray) -> None:
+def _make_adder(index: faiss.Index) -> Callable[[np.ndarray, np.ndarray], None]:
+    """`index.add_with_ids`, with the lists found on GPUs where there are some."""
+    plan = plan_gpus(list_count(index), index.d)
+    if not plan.gpus:
+        return index.add_with_ids
+    inverted = inverted_lists_of(index)
+    assigner = ListAssigner(inverted, plan)
+
+    def add(vectors: np.ndarray, ids: np.ndarray) -> None:
+        turned = transform(index, vectors)
+        add_preassigned(inverted, turned, assigner.assign(turned), ids)
+
+    return add
+
+
+def _add_rows(
+    add: Callable[[np.ndarray, np.ndarray], None], part: EmbeddingsPart, rows: np.ndarray
+) -> None:
     for start in range(0, len(rows), _ADD_ROWS):
         chosen = rows[start : start + _ADD_ROWS]
-        index.add_with_ids(part.vectors[chosen].astype(np.float32), part.ids[chosen])
+        add(part.vectors[chosen].astype(np.float32), part.ids[chosen])
+
+
+def _find_rejects(
+    root: Path, part: EmbeddingsPart, tag_ids: np.ndarray, min_clip_score: float | None
+) -> list[int]:
+    """Rows of a part that are left out; they are recorded, unless they are already.
+
+    The record hangs on the part alone: growing refills shards, and a datastore that is open
+    meanwhile, or after a crash, keeps the files that its manifest names.
+    """
+    limit = [] if min_clip_score is None else [min_clip_score]
+    maker = fingerprint("leave out", part.footer.rows_sha256, fingerprint(tag_ids.tolist()), *limit)
+    left_out = find_left_out(part, tag_ids, min_clip_score)
+    if rejects_made_by(root / rejects_path("index", part.footer.part), maker) is None:
+        _write_index_rejects(root, part, left_out, maker)
+    return list(left_out)
 
 
 def find_left_out(
@@ -246,27 +210,6 @@ def read_tag_ids(path: Path) -> np.ndarray:
     except (OSError, pa.ArrowException) as error:
         raise DatastoreError(f"{path} cannot be read: {error}. Run tagmine mine again.") from error
     return table.column("id").to_numpy()
-
-
-def _write_index(target: Path, index: faiss.Index, card: IndexFileCard) -> None:
-    # The card last: a file whose card does not fit it is made again.
-    with atomic_path(target) as temporary:
-        faiss.write_index(index, str(temporary))
-    card = dataclasses.replace(card, sha256=file_sha256(target))
-    text = json.dumps(dataclasses.asdict(card), indent=1) + "\n"
-    write_atomically(target.with_suffix(".json"), text.encode())
-
-
-def read_card(index_file: Path, maker: str | None = None) -> IndexFileCard | None:
-    """The card of an index file that is whole and, if given, made by `maker`; else None."""
-    path = Path(card_path(str(index_file)))
-    try:
-        record = json.loads(path.read_bytes())
-        card = IndexFileCard(**{**record, "parts": tuple(record["parts"])})
-        whole = card.sha256 == file_sha256(index_file)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return card if whole and maker in (None, card.maker) else None
 
 
 def remove_other_shards(root: Path, plans: Sequence[ShardPlan]) -> None:

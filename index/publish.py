@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from index.build import ShardPlan, read_card
+from index.build import ShardPlan
 from index.factory import create_index, list_count
+from index.files import read_card
 from index.vocabulary import publish_vocabulary
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
+from index.ondisk import open_merged
 from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
 from index.shards import IndexShards, open_index
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
-from tagmine.manifest import FileCard, IndexShardCard, Manifest, read_manifest
+from tagmine.manifest import FileCard, Manifest, read_manifest
 from tagmine.parts import PartFooter, file_sha256, read_tags_footer
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
@@ -45,13 +46,13 @@ class Datastore:
     Attributes:
         root: its folder.
         manifest: what it is made of.
-        shards: the open index shards, memory-mapped.
+        shards: the open index shards, memory-mapped; the merged index alone where there is one.
     """
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
-        self.shards = [_open_shard(root, manifest, card) for card in manifest.index.shards]
+        self.shards = _open_shards(root, manifest)
         try:
             self._index = IndexShards(self.shards)
         except DatastoreError as error:
@@ -333,14 +334,22 @@ def _check_files(root: Path, manifest: Manifest) -> None:
                 )
 
 
-def _open_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> faiss.Index:
-    path = root / card.file.path
+def _open_shards(root: Path, manifest: Manifest) -> list[faiss.Index]:
+    if manifest.index.merged:
+        return [_open_shard(root, manifest, manifest.index.merged[0], open_merged)]
+    return [_open_shard(root, manifest, card.file, open_index) for card in manifest.index.shards]
+
+
+def _open_shard(
+    root: Path, manifest: Manifest, card: FileCard, open_file: Callable[[Path], faiss.Index]
+) -> faiss.Index:
+    path = root / card.path
     try:
-        shard = open_index(path)
+        shard = open_file(path)
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1]
         raise DatastoreError(f"{path} cannot be opened by FAISS: {cause}. {_REPAIR}") from error
-    expected = (manifest.index.dim, faiss.METRIC_INNER_PRODUCT, card.file.rows)
+    expected = (manifest.index.dim, faiss.METRIC_INNER_PRODUCT, card.rows)
     if (shard.d, shard.metric_type, shard.ntotal) != expected:
         raise DatastoreError(
             f"{path}: dimension, metric and vectors are {shard.d}, {shard.metric_type}, "

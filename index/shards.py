@@ -115,7 +115,12 @@ class IndexShards:
 def inverted_lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
     """The index with inverted lists inside of `index`, as its own type; None without any."""
     inverted = faiss.try_extract_index_ivf(index)
-    return None if inverted is None else faiss.downcast_index(inverted)
+    if inverted is None:
+        return None
+    inverted = faiss.downcast_index(inverted)
+    # It is a part of `index`, which must not be freed before it.
+    inverted.referenced_objects = [index]
+    return inverted
 
 
 def transform(index: faiss.Index, vectors: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index.build import find_left_out
+from index.ondisk import open_merged
 from index.search import NORM_TOLERANCE, Datastore
 from index.shards import transform
 from index.vocabulary import check_vocabulary
@@ -252,6 +253,10 @@ def _check_index_ids(root: Path, manifest: Manifest, expected: list[np.ndarray])
         held += card.parts
     if sorted(held) != sorted(by_part):
         raise DatastoreError("the index shards do not cover every part exactly once.")
+    if manifest.index.merged:
+        merged = np.sort(stored_ids(open_merged(root / manifest.index.merged[0].path)))
+        if not np.array_equal(merged, np.sort(np.concatenate(expected)).astype(np.int64)):
+            raise DatastoreError("the merged index does not hold the ids of the parts.")
     trained = faiss.read_index(str(root / TRAINED_INDEX))
     if not trained.is_trained or trained.ntotal:
         raise DatastoreError(f"{TRAINED_INDEX} is not a trained and empty index.")

@@ -195,6 +195,11 @@ def _index(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> IndexOp
         memory,
         arguments.min_clip_score,
         arguments.min_tag_images,
+        arguments.max_training_memory,
+        arguments.retrain,
+        arguments.recall,
+        arguments.at,
+        arguments.merge_ondisk,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipelines.filter_flags import add_caption_filters, add_clip_scores, add_min_clip_score
+from pipelines.index_flags import add_training_and_tuning
 from pipelines.options import DEFAULT_BATCH_SIZE, DEFAULT_CLIP_MODEL, DEFAULT_INDEX_MEMORY
 from pipelines.show_flags import add_annotations
 from tagmine.backends import DEPENDENCY
@@ -142,8 +143,8 @@ def add_index(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--index-key",
         metavar="KEY",
-        help="FAISS index factory string (default: Flat for some thousands of vectors, else "
-        "IVF-PQ computed from count, dimension and memory)",
+        help="FAISS index factory string (default: computed from count, dimension and memory: "
+        "Flat, IVF,Flat, IVF,PQ, or from a million vectors OPQ,IVF_HNSW,PQ)",
     )
     group.add_argument(
         "--max-index-memory-usage",
@@ -151,6 +152,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="memory that the index may take when it is searched (default: %(default)s)",
     )
+    add_training_and_tuning(group)
     add_min_clip_score(group)
     group.add_argument(
         "--min-tag-images",

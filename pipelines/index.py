@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 from rich.console import Console
 
-from index.build import (
-    ShardPlan,
-    fill_shard,
-    plan_shards,
-    remove_other_shards,
-    train_index,
-)
-from index.factory import create_index, list_count
+from index.build import ShardPlan, fill_shard, keep_shards, plan_shards, remove_other_shards
+from index.factory import create_index, list_count, predict_bytes, vectors_per_shard
+from index.files import read_card
+from index.gpu import plan_gpus
+from index.ondisk import check_mergeable, remove_unmerged
 from index.publish import assemble_manifest
-from index.spec import choose_spec, parse_bytes, training_size
+from index.spec import FLAT_BELOW, choose_spec, parse_bytes, training_size
+from index.training import current_training, train_index
+from pipelines.index_finish import finish
 from pipelines.options import IndexOptions
 from pipelines.runner import check_runner, run_job
 from pipelines.summary import print_count, print_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
-from tagmine.errors import ConfigurationError
+from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import (
     ENCODER_PIN,
+    MANIFEST,
     TAGGER_PIN,
+    TRAINED_INDEX,
     embeddings_path,
     locked,
     output_folder,
+    shard_of,
     tags_path,
 )
-from tagmine.manifest import EncoderPin, Manifest, TaggerPin, read_pin, write_manifest
+from tagmine.manifest import (
+    EncoderPin,
+    Manifest,
+    TaggerPin,
+    read_manifest,
+    read_pin,
+    write_manifest,
+)
 from tagmine.sources import Source, read_sources
 
 
@@ -46,6 +56,8 @@ class IndexJob:
         parts: every part, in order.
         shards: which parts go into which index shard.
         min_clip_score: lowest CLIP score of an image that is indexed, None for no limit.
+        retrain: whether an earlier training on some of the parts is made anew.
+        max_training_bytes: what the training sample may take in memory.
     """
 
     root: str
@@ -53,6 +65,8 @@ class IndexJob:
     parts: tuple[int, ...]
     shards: tuple[ShardPlan, ...]
     min_clip_score: float | None
+    retrain: bool
+    max_training_bytes: int
 
 
 def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
@@ -68,7 +82,13 @@ def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
 
 
 def _train(job: IndexJob) -> IndexJob:
-    train_index(Path(job.root), job.parts, job.index_key)
+    train_index(
+        Path(job.root),
+        job.parts,
+        job.index_key,
+        retrain=job.retrain,
+        max_bytes=job.max_training_bytes,
+    )
     return job
 
 
@@ -88,7 +108,8 @@ def check(options: IndexOptions) -> int:
         ConfigurationError: for a size that is none.
     """
     check_runner(options.runner)
-    return parse_bytes(options.max_index_memory_usage)
+    parse_bytes(options.max_training_memory, "--max-training-memory")
+    return parse_bytes(options.max_index_memory_usage, "--max-index-memory-usage")
 
 
 def run(options: IndexOptions, console: Console) -> None:
@@ -119,13 +140,17 @@ def index(
             f"{root / 'rejects' / 'embed'}."
         )
     _check_scores(options, root, parts)
-    index_key, reason = _choose(options, count, parts[0].dim, allowed)
+    published = _published(root)
+    index_key, reason = _choose(options, root, parts, allowed)
     console.print(f"index  {reason}", highlight=False)
-    plans = plan_shards(rows)
+    dim = parts[0].dim
+    _prepare(options, index_key, dim, console)
+    plans = _plan(rows, index_key, dim, published)
     limit = options.min_clip_score
-    job = IndexJob(str(root), index_key, tuple(part for part, _ in rows), tuple(plans), limit)
+    trained_in = parse_bytes(options.max_training_memory)
+    numbers = tuple(part for part, _ in rows)
+    job = IndexJob(str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
     run_job(options.runner, lambda p: build(p, job), None)
-    remove_other_shards(root, plans)
     manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
     if manifest.images == 0:
         raise ConfigurationError(
@@ -133,10 +158,43 @@ def index(
             f"{'' if limit is None else ' and a CLIP score of at least ' + format(limit, 'g')}, "
             f"so there is nothing to find. The reasons are in {root / 'rejects'}."
         )
+    manifest = finish(options, root, manifest, published, console)
     write_manifest(root, manifest)
+    # Not before: until then, the files of the manifest before are those that readers open.
+    remove_other_shards(root, plans)
+    remove_unmerged(root, manifest.index.merged)
     print_count(console, "index", manifest.totals["index"])
     print_vocabulary(console, root, manifest.vocabulary)
     return manifest
+
+
+def _published(root: Path) -> Manifest | None:
+    if not (root / MANIFEST).is_file():
+        return None
+    try:
+        return read_manifest(root)
+    except DatastoreError:
+        # It is about to be replaced; what it named is made again where it is not current.
+        return None
+
+
+def _prepare(options: IndexOptions, index_key: str, dim: int, console: Console) -> None:
+    """Refuse what cannot be, and say where the work is done."""
+    if options.merge_ondisk:
+        check_mergeable(index_key, dim)
+    lists = list_count(create_index(index_key, dim))
+    if lists:
+        console.print(f"index  trained and filled {plan_gpus(lists, dim).reason}", highlight=False)
+
+
+def _plan(
+    rows: Sequence[tuple[int, int]], index_key: str, dim: int, published: Manifest | None
+) -> list[ShardPlan]:
+    plans = plan_shards(rows, vectors_per_shard(index_key, dim))
+    if published is None:
+        return plans
+    named = [(shard_of(card.file.path), card.parts) for card in published.index.shards]
+    return keep_shards(plans, [(number, held) for number, held in named if number is not None])
 
 
 def _check_stages(root: Path, sources: Sequence[Source]) -> None:
@@ -163,10 +221,43 @@ def _check_scores(options: IndexOptions, root: Path, parts: Sequence[EmbeddingsP
         )
 
 
-def _choose(options: IndexOptions, count: int, dim: int, allowed: int) -> tuple[str, str]:
+def _choose(
+    options: IndexOptions, root: Path, parts: Sequence[EmbeddingsPart], allowed: int
+) -> tuple[str, str]:
+    """The factory string, and one line that says why."""
+    count, dim = sum(part.footer.written for part in parts), parts[0].dim
+    training = parse_bytes(options.max_training_memory)
     if options.index_key is None:
-        spec = choose_spec(count, dim, allowed)
+        kept = None if options.retrain else _kept_key(root, parts, allowed)
+        if kept is not None:
+            return kept
+        spec = choose_spec(count, dim, allowed, training)
         return spec.index_key, spec.reason
     index = create_index(options.index_key, dim)
-    training_size(options.index_key, list_count(index), count)
-    return options.index_key, f"{options.index_key}: as --index-key asks, {count:,} vectors"
+    training_size(options.index_key, list_count(index), count, training // (4 * dim))
+    shards = math.ceil(count / vectors_per_shard(options.index_key, dim))
+    size = predict_bytes(options.index_key, dim, count, shards) / 2**20
+    return (
+        options.index_key,
+        f"{options.index_key}: as --index-key asks, {count:,} vectors, about {size:,.0f} MiB",
+    )
+
+
+def _kept_key(root: Path, parts: Sequence[EmbeddingsPart], allowed: int) -> tuple[str, str] | None:
+    """The key of an index that was trained on some of the parts, while it still fits."""
+    card = read_card(root / TRAINED_INDEX)
+    numbers = [part.footer.part for part in parts]
+    if card is None or set(card.parts) == set(numbers):
+        return None
+    if current_training(root, numbers, card.index_key) is None:
+        return None
+    count, dim = sum(part.footer.written for part in parts), parts[0].dim
+    shards = math.ceil(count / vectors_per_shard(card.index_key, dim))
+    size = predict_bytes(card.index_key, dim, count, shards)
+    outgrown = card.index_key == "Flat" and count >= FLAT_BELOW
+    if size > allowed or outgrown:
+        return None
+    return card.index_key, (
+        f"{card.index_key}: kept as trained on {len(card.parts):,} of now {len(parts):,} shards; "
+        f"{count:,} vectors, about {size / 2**20:,.0f} MiB; --retrain chooses and trains anew"
+    )

@@ -11,6 +11,8 @@ from tagmine.samples import SampleFields
 
 DEFAULT_CLIP_MODEL = "ViT-B-32/laion2b_s34b_b79k"
 DEFAULT_INDEX_MEMORY = "4G"
+DEFAULT_TRAINING_MEMORY = "2G"
+DEFAULT_RECALL_AT = 5
 DEFAULT_BATCH_SIZE = 64
 MAX_SHOWN = 1_000
 
@@ -145,7 +147,8 @@ class IndexOptions:
     """`tagmine index`.
 
     Raises:
-        ConfigurationError: for a score that is no cosine, or a floor below 1.
+        ConfigurationError: for a score that is no cosine, a floor below 1, or a recall that is no
+            share.
     """
 
     out: str
@@ -154,8 +157,23 @@ class IndexOptions:
     max_index_memory_usage: str = DEFAULT_INDEX_MEMORY
     min_clip_score: float | None = None
     min_tag_images: int = 1
+    max_training_memory: str = DEFAULT_TRAINING_MEMORY
+    retrain: bool = False
+    recall: float | None = None
+    at: int | None = None
+    merge_ondisk: bool = False
 
     def __post_init__(self) -> None:
+        if self.recall is not None and not 0 < self.recall <= 1:
+            raise ConfigurationError(
+                f"--recall {self.recall}: it is a share of the nearest, above 0 and up to 1."
+            )
+        if self.at is not None and self.recall is None:
+            raise ConfigurationError(
+                f"--at {self.at}: there is nothing to tune; give --recall SHARE too."
+            )
+        if self.at is not None and self.at < 1:
+            raise ConfigurationError(f"--at {self.at}: give 1 or more.")
         # A NaN compares false with everything.
         if self.min_clip_score is not None and not -1 <= self.min_clip_score <= 1:
             raise ConfigurationError(

@@ -18,6 +18,8 @@ MAX_PARTS = 1 << 31
 MANIFEST = "manifest.json"
 SOURCES = "sources.json"
 TRAINED_INDEX = "index/trained.faiss"
+MERGED_INDEX = "index/merged.faiss"
+MERGED_LISTS = "index/merged.ivfdata"
 VOCABULARY = "vocabulary/tags.arrow"
 TAGGER_PIN = "tagger.json"
 ENCODER_PIN = "encoder.json"
@@ -54,6 +56,13 @@ def rejects_path(stage: str, part: int) -> str:
 
 def index_shard_path(shard: int) -> str:
     return f"index/shard-{shard:05d}.faiss"
+
+
+def shard_of(path: str) -> int | None:
+    """The number of the index shard at `path`; None where it is not named as one."""
+    name = Path(path).stem.removeprefix("shard-")
+    number = int(name) if name.isascii() and name.isdecimal() else -1
+    return number if number >= 0 and path == index_shard_path(number) else None
 
 
 def card_path(index_file: str) -> str:

@@ -141,6 +141,46 @@ class IndexShardCard:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TuningCard:
+    """What `nprobe` and `rerank` were tuned to: the goal, and what was measured.
+
+    Attributes:
+        goal: wanted share of the true `at` nearest that are found.
+        at: how many nearest.
+        recall: the share that was measured.
+        queries: images of the datastore that it was measured on, each without itself.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    goal: Annotated[float, Field(gt=0, le=1)]
+    at: Annotated[int, Field(ge=1)]
+    recall: Annotated[float, Field(ge=0, le=1)]
+    queries: _Count
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DriftCard:
+    """How parts that were added differ from those that the index was trained on.
+
+    Attributes:
+        trained_parts: how many parts it was trained on.
+        trained_error, added_error: mean squared distance of sampled vectors of either to what the
+            index keeps of them; where it keeps them whole, to the centroid of their list.
+        trained_imbalance, imbalance: FAISS's imbalance factor of the lists that samples of the
+            trained parts, and of all parts, fall into; 1 for lists of one size.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    trained_parts: _Count
+    trained_error: float
+    added_error: float
+    trained_imbalance: float
+    imbalance: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class IndexCard:
     """The index: its specification, metric, search defaults and files."""
 
@@ -157,6 +197,9 @@ class IndexCard:
     trained_card: FileCard
     shards: tuple[IndexShardCard, ...]
     min_clip_score: Annotated[float, Field(ge=-1, le=1)] | None = None
+    tuned: TuningCard | None = None
+    drift: DriftCard | None = None
+    merged: tuple[FileCard, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -203,6 +246,7 @@ class Manifest:
         listed = [self.index.trained, self.index.trained_card, self.vocabulary.file]
         for shard in self.index.shards:
             listed += [shard.file, shard.card]
+        listed += self.index.merged
         for part in self.parts:
             listed += [part.tags, part.embeddings, *part.rejects]
         return listed

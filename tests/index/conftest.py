@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.build import ShardPlan, fill_shard, plan_shards, train_index
+from index.build import ShardPlan, fill_shard, plan_shards
 from index.publish import assemble_manifest
+from index.training import train_index
 from tagmine.embeddings import write_embeddings
 from tagmine.layout import (
     ENCODER_PIN,
@@ -122,6 +123,18 @@ def build_index(
 def rebuild_index() -> Callable[..., list[bool]]:
     """The function that trains, fills and publishes; tells what it made anew."""
     return build_index
+
+
+@pytest.fixture(name="clustered")
+def clustered_vectors() -> Callable[[int, int], np.ndarray]:
+    """The function that draws unit vectors from the clusters of the datastore: count, seed."""
+    return clustered
+
+
+@pytest.fixture
+def write_part_of() -> Callable[..., np.ndarray]:
+    """The function that writes the tags and embeddings of one part."""
+    return write_part
 
 
 @pytest.fixture

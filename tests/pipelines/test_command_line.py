@@ -64,7 +64,7 @@ def test_the_format_page_names_every_reason_and_column():
 
 
 def test_the_format_page_names_every_field():
-    from index.build import IndexFileCard
+    from index.files import IndexFileCard
     from tagmine import manifest
     from tagmine.parts import PartFooter
     from tagmine.sources import Source

@@ -1,0 +1,108 @@
+"""What runs on GPUs when FAISS sees some: clustering, assignment to lists, exact search."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import faiss
+import numpy as np
+
+# FAISS keeps 1.5 GiB of scratch memory on each GPU.
+_SCRATCH_BYTES = 3 << 29
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GpuPlan:
+    """Whether training and filling run on GPUs.
+
+    Attributes:
+        gpus: how many, 0 for the CPU.
+        needed_bytes: memory that each GPU needs.
+        reason: a few words for the user.
+    """
+
+    gpus: int
+    needed_bytes: int
+    reason: str
+
+
+def plan_gpus(nlist: int, dim: int) -> GpuPlan:
+    """Decide where training and filling run; never an error, since the CPU can do it all.
+
+    On each GPU are the centroids, float32; vectors are sent in blocks, which FAISS's scratch
+    memory holds.
+    """
+    needed = nlist * dim * 4 + _SCRATCH_BYTES
+    gpus = faiss.get_num_gpus()
+    if gpus == 0:
+        return GpuPlan(0, needed, "on the CPU, since FAISS sees no GPU")
+    if nlist == 0:
+        return GpuPlan(0, needed, "on the CPU, since an index without lists has nothing to cluster")
+    free = min(_free_bytes(number) for number in range(gpus))
+    if free < needed:
+        short = f"a GPU has {free:,} bytes free and {needed:,} are needed"
+        return GpuPlan(0, needed, f"on the CPU, since {short}")
+    return GpuPlan(gpus, needed, f"on {gpus} GPU(s), {needed / 2**20:,.0f} MiB needed on each")
+
+
+def _free_bytes(gpu: int) -> int:
+    import torch
+
+    return torch.cuda.mem_get_info(gpu)[0] if torch.cuda.is_available() else 0
+
+
+def train(index: faiss.Index, sample: np.ndarray, plan: GpuPlan) -> None:
+    """Train an index, its centroids on the planned GPUs.
+
+    Args:
+        index: empty and untrained.
+        sample: float32 [n, dim].
+        plan: where the centroids are clustered.
+    """
+    inverted = faiss.try_extract_index_ivf(index)
+    if not plan.gpus or inverted is None:
+        index.train(sample)
+        return
+    before = inverted.clustering_index
+    on_gpus = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(inverted.d), ngpu=plan.gpus)
+    inverted.clustering_index = on_gpus
+    try:
+        index.train(sample)
+    finally:
+        inverted.clustering_index = before
+
+
+class ListAssigner:
+    """Tells the inverted list of vectors, on the planned GPUs or as FAISS itself would."""
+
+    def __init__(self, inverted: faiss.IndexIVF, plan: GpuPlan) -> None:
+        self._quantizer = inverted.quantizer
+        if plan.gpus:
+            centroids = inverted.quantizer.reconstruct_n(0, inverted.nlist)
+            flat = faiss.IndexFlatIP(inverted.d)
+            flat.add(centroids)
+            self._quantizer = faiss.index_cpu_to_all_gpus(flat, ngpu=plan.gpus)
+
+    def assign(self, vectors: np.ndarray) -> np.ndarray:
+        """Lists int64 [n] of float32 [n, d], which the index's transforms have been applied to."""
+        return self._quantizer.search(vectors, 1)[1][:, 0]
+
+
+def nearest_of_block(
+    queries: np.ndarray, block: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest rows of a block by inner product, exactly; on a GPU when FAISS sees one.
+
+    Args:
+        queries: float32 [q, dim].
+        block: float32 [n, dim].
+        k: how many, at most n.
+
+    Returns:
+        scores float32 [q, k] and rows int64 [q, k], best first.
+    """
+    metric = faiss.METRIC_INNER_PRODUCT
+    # FAISS's GPU selection ends at 2,048.
+    if faiss.get_num_gpus() == 0 or k > 2048:
+        return faiss.knn(queries, block, k, metric=metric)
+    return faiss.knn_gpu(faiss.StandardGpuResources(), queries, block, k, metric=metric)

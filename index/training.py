@@ -1,0 +1,96 @@
+"""Train the index that all shards share, on a uniform sample; keep it while a datastore grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from index import gpu
+from index.factory import create_index, list_count
+from index.files import IndexFileCard, read_card, write_index
+from index.spec import DEFAULT_TRAINING_BYTES, training_size
+from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.errors import ConfigurationError
+from tagmine.layout import FORMAT_VERSION, TRAINED_INDEX, embeddings_path
+from tagmine.manifest import fingerprint
+
+_SEED = 20240610
+
+
+def train_index(
+    root: Path,
+    parts: Sequence[int],
+    index_key: str,
+    *,
+    retrain: bool = False,
+    max_bytes: int = DEFAULT_TRAINING_BYTES,
+) -> bool:
+    """Make `index/trained.faiss`, unless a current one is there.
+
+    The training sample is uniform over the rows of all parts, and seeded. A training belongs to
+    the parts that it was sampled from: it stays current while those are unchanged, whatever parts
+    are added.
+
+    Args:
+        root: the datastore's folder.
+        parts: the parts to sample.
+        index_key: FAISS factory string.
+        retrain: sample all parts again, also where an earlier training of some would do.
+        max_bytes: what the sample may take in memory, as float32.
+
+    Returns:
+        Whether it was trained now.
+
+    Raises:
+        ConfigurationError: for an index that cannot be made, or too few vectors to train it.
+    """
+    kept = current_training(root, parts, index_key)
+    if kept is not None and set(kept.parts) != set(parts) and not retrain:
+        return False
+    opened = [open_embeddings(root / embeddings_path(part)) for part in parts]
+    dim = opened[0].dim
+    count = sum(len(part.ids) for part in opened)
+    index = create_index(index_key, dim)
+    size = training_size(index_key, list_count(index), count, max_bytes // (4 * dim))
+    if kept is not None and (set(kept.parts), kept.vectors) == (set(parts), size):
+        return False
+    if size:
+        gpu.train(index, sample_rows(opened, size), gpu.plan_gpus(list_count(index), dim))
+    if not index.is_trained:
+        raise ConfigurationError(f"--index-key {index_key}: FAISS did not train this index.")
+    maker = _maker(index_key, opened, size)
+    card = IndexFileCard(FORMAT_VERSION, index_key, tuple(parts), size, maker, "")
+    write_index(root / TRAINED_INDEX, index, card)
+    return True
+
+
+def current_training(root: Path, parts: Sequence[int], index_key: str) -> IndexFileCard | None:
+    """The card of a finished training on some of these parts as they are now, if there is one."""
+    card = read_card(root / TRAINED_INDEX)
+    if card is None or card.index_key != index_key or not set(card.parts) <= set(parts):
+        return None
+    opened = [open_embeddings(root / embeddings_path(part)) for part in card.parts]
+    return card if card.maker == _maker(index_key, opened, card.vectors) else None
+
+
+def _maker(index_key: str, parts: Sequence[EmbeddingsPart], size: int) -> str:
+    # Not FAISS's version: a training stays valid under the next, and all shards hang on it.
+    rows = [(part.footer.part, part.footer.rows_sha256) for part in parts]
+    return fingerprint("train", index_key, rows, size, _SEED)
+
+
+def sample_rows(parts: Sequence[EmbeddingsPart], size: int, seed: int = _SEED) -> np.ndarray:
+    """A uniform sample of rows without replacement, float32 [size, dim], seeded."""
+    ends = np.cumsum([len(part.ids) for part in parts])
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(ends[-1], size=size, replace=False, shuffle=False))
+    sample = np.empty((size, parts[0].dim), np.float32)
+    filled = 0
+    for part, end in zip(parts, ends, strict=True):
+        stop = np.searchsorted(chosen, end)
+        rows = chosen[filled:stop] - (end - len(part.ids))
+        sample[filled:stop] = part.vectors[rows]
+        filled = stop
+    return sample
