@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.index_measure import AnonymousPeak, K, open_parts
-from index.build import fill_shard, plan_shards, train_index
+from index.build import fill_shard, plan_shards, remove_other_shards
 from index.publish import assemble_manifest
 from index.search import open_datastore
 from index.shards import IndexShards, open_index
 from index.spec import choose_spec
+from index.training import train_index
 from tagmine.layout import index_shard_path
 from tagmine.manifest import write_manifest
 from tagmine.sources import read_sources
@@ -47,6 +48,11 @@ def chosen_key(count: int, dim: int, max_bytes: int) -> str:
 def build(root: Path, index_key: str, shard_vectors: int) -> Built:
     """Train and fill anew, as `tagmine index` does, in this process."""
     shutil.rmtree(root / "index", ignore_errors=True)
+    return fill(root, index_key, shard_vectors)
+
+
+def fill(root: Path, index_key: str, shard_vectors: int) -> Built:
+    """As `build`, with what is trained already."""
     rows = [(part.footer.part, len(part.ids)) for part in open_parts(root)]
     plans = plan_shards(rows, shard_vectors)
     started = time.perf_counter()
@@ -54,6 +60,7 @@ def build(root: Path, index_key: str, shard_vectors: int) -> Built:
     trained = time.perf_counter()
     for plan in plans:
         fill_shard(root, plan, index_key)
+    remove_other_shards(root, plans)
     filled = time.perf_counter()
     size = sum((root / index_shard_path(plan.shard)).stat().st_size for plan in plans)
     return Built(trained - started, filled - trained, size, sum(count for _, count in rows))

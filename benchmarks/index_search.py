@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.index_data import Collection, write_collection
 from benchmarks.index_measure import K, add_threads_flag, python_module, run_measured
-from benchmarks.index_ours import build, open_shards, publish
+from benchmarks.index_ours import build, fill, open_shards, publish
 from index.search import open_datastore
 
 _WARM_UP = 5
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         build(root, options.key, options.count)
         whole = faiss.read_index(str(root / "index/shard-00000.faiss"))
         limit = -(-collection.parts // options.shards) * collection.part_rows
-        build(root, options.key, limit)
+        fill(root, options.key, limit)
         publish(root, options.key, limit)
         print(f"{options.count:,} x {options.dim} {options.kind}, {options.key}, ", end="")
         print(f"nprobe {options.nprobe}, {options.threads} thread(s)")
