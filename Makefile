@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test bench tags-page lint clean
+.PHONY: setup demo test bench bench-index tags-page lint clean
 
 setup: .venv/ready
 
@@ -28,6 +28,17 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# The tables of docs/index-choice.md: an hour or two, and 10 GB of disk. autofaiss gets an
+# environment of its own; where it cannot be installed its rows are left out.
+bench-index: setup
+	for kind in clip faiss demo; do \
+	  $(BIN)/python -m benchmarks.index_build --kind $$kind && \
+	  $(BIN)/python -m benchmarks.index_choice --kind $$kind --effort "{ivf},PQ32x8" || exit 1; \
+	done
+	$(BIN)/python -m benchmarks.index_build --count 1000000
+	$(BIN)/python -m benchmarks.index_search --count 1000000 --key IVF4096,PQ32x8
+	$(BIN)/python -m benchmarks.index_memory --counts 250000 1000000 4000000
 
 # Scores, examples and timings of docs/tags.md, from the real data in DATA.
 DATA ?= ../shared/data
