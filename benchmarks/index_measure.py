@@ -32,7 +32,7 @@ class Cost:
     Attributes:
         wall: seconds from its start to its end.
         cpu: seconds of processor time, in it and in those it waited for.
-        peak_bytes: its largest resident set.
+        peak_bytes: its largest resident set, mapped pages of files among it. Linux only.
     """
 
     wall: float
@@ -51,7 +51,12 @@ def run_measured(command: Sequence[object], threads: int) -> tuple[Cost, dict]:
     with tempfile.TemporaryFile() as messages, tempfile.TemporaryFile() as answer:
         started = time.perf_counter()
         child = subprocess.Popen(command, stdout=answer, stderr=messages, env=environment)
-        _, status, usage = os.wait4(child.pid, 0)
+        peak, ended = 0, 0
+        while not ended:
+            ended, status, usage = os.wait4(child.pid, os.WNOHANG)
+            # Not ru_maxrss: it begins with what this process had when it made the child.
+            peak = max(peak, _kibibytes(child.pid, "VmHWM") * 1024)
+            time.sleep(0.01)
         wall = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode != 0:
@@ -60,8 +65,18 @@ def run_measured(command: Sequence[object], threads: int) -> tuple[Cost, dict]:
             raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{tail}")
         answer.seek(0)
         lines = answer.read().decode().strip().splitlines()
-    cost = Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    cost = Cost(wall, usage.ru_utime + usage.ru_stime, peak)
     return cost, json.loads(lines[-1])
+
+
+def _kibibytes(process: int | str, field: str) -> int:
+    """A line of a process's status that counts memory; 0 when the process has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(rf"{field}:\s+(\d+) kB", status)
+    return int(found[1]) if found else 0
 
 
 def python_module(module: str, *arguments: object) -> list[str]:
@@ -158,9 +173,7 @@ class AnonymousPeak:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._SECONDS):
-            status = Path("/proc/self/status").read_text()
-            kibibytes = int(re.search(r"RssAnon:\s+(\d+) kB", status)[1])
-            self.bytes = max(self.bytes, kibibytes * 1024)
+            self.bytes = max(self.bytes, _kibibytes("self", "RssAnon") * 1024)
 
 
 def mebibytes(count: float) -> str:

@@ -93,10 +93,17 @@ def test_recall_counts_what_was_found():
 
 
 def test_a_measured_process_is_charged_for_its_memory_and_its_answer_is_read():
-    code = "b = bytearray(300 << 20); print('noise'); print('{\"x\": 1}')"
-    cost, answer = run_measured([sys.executable, "-c", code], 1)
-    assert answer == {"x": 1}
-    assert 300 << 20 < cost.peak_bytes < 400 << 20
+    code = "import time; b = bytearray(N << 20); time.sleep(0.2); print('noise'); print('[1]')"
+    ours = np.ones(60 << 17)
+    peaks = []
+    for mebibytes in (1, 50):
+        command = [sys.executable, "-c", code.replace("N", str(mebibytes))]
+        cost, answer = run_measured(command, 1)
+        assert answer == [1]
+        peaks.append(cost.peak_bytes)
+    # Not what this process holds itself.
+    assert peaks[0] < ours.nbytes
+    assert 40 << 20 < peaks[1] - peaks[0] < 60 << 20
     with pytest.raises(RuntimeError, match="ended with 3"):
         run_measured([sys.executable, "-c", "raise SystemExit(3)"], 1)
 
