@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -21,6 +20,7 @@ from index.diff_parts import PartChanges
 from index.diff_tags import TagChange, TagChanges
 from index.diff_text import GROUPS, change, gate_state, images_with, measured, pin_value, summary
 from pipelines.diff_options import DiffOptions
+from pipelines.tables import make_table
 from tagmine.errors import ConfigurationError
 from tagmine.printable import printable
 
@@ -86,15 +86,7 @@ def _print(console: Console, difference: Difference) -> None:
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str] = ()) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="dim",
-        show_edge=False,
-        pad_edge=False,
-    )
+    table = make_table(title)
     for name in left:
         table.add_column(name, max_width=_NAME_WIDTH, overflow="fold")
     for name in right:

@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.tables import make_table
 from pipelines.tags_options import TagsOptions
 from tagmine.count_tags import write_vocabulary
 from tagmine.errors import ConfigurationError, DatastoreError
@@ -151,15 +151,7 @@ def _chosen(summary: VocabularySummary, options: TagsOptions) -> str:
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="dim",
-        show_edge=False,
-        pad_edge=False,
-    )
+    table = make_table(title)
     for name in left:
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     for name in right:

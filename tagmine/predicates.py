@@ -25,7 +25,6 @@ _OF = frozenset({"of", "from"})
 
 
 class _Object(Protocol):
-    end: int
     noun: str
     predicates: list[str]
 
