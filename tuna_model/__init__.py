@@ -1,0 +1,1 @@
+"""The consumer of a tag datastore: a multimodal LLM that reads retrieved tags (TUNA)."""

@@ -1,0 +1,3 @@
+"""The `tagmine-tuna` command."""
+
+from __future__ import annotations
