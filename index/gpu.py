@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import faiss
 import numpy as np
@@ -88,21 +89,18 @@ class ListAssigner:
         return self._quantizer.search(vectors, 1)[1][:, 0]
 
 
-def nearest_of_block(
-    queries: np.ndarray, block: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows of a block by inner product, exactly; on a GPU when FAISS sees one.
+def inner_products(queries: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Inner products float32 [q, n] of float32 [q, dim] and [n, dim], on a GPU if FAISS sees one.
 
-    Args:
-        queries: float32 [q, dim].
-        block: float32 [n, dim].
-        k: how many, at most n.
-
-    Returns:
-        scores float32 [q, k] and rows int64 [q, k], best first.
+    The last bits depend on the device and on the shapes.
     """
-    metric = faiss.METRIC_INNER_PRODUCT
-    # FAISS's GPU selection ends at 2,048.
-    if faiss.get_num_gpus() == 0 or k > 2048:
-        return faiss.knn(queries, block, k, metric=metric)
-    return faiss.knn_gpu(faiss.StandardGpuResources(), queries, block, k, metric=metric)
+    if faiss.get_num_gpus() == 0:
+        return queries @ block.T
+    return faiss.pairwise_distance_gpu(
+        _gpu_resources(), queries, block, metric=faiss.METRIC_INNER_PRODUCT
+    )
+
+
+@functools.cache
+def _gpu_resources() -> faiss.StandardGpuResources:
+    return faiss.StandardGpuResources()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ class Datastore:
         root: its folder.
         manifest: what it is made of.
         shards: the open index shards, memory-mapped; the merged index alone where there is one.
+        index_shards: the same, searched as one.
     """
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
@@ -54,7 +56,7 @@ class Datastore:
         self.manifest = manifest
         self.shards = _open_shards(root, manifest)
         try:
-            self._index = IndexShards(self.shards)
+            self.index_shards = IndexShards(self.shards, _open_trained(root, manifest))
         except DatastoreError as error:
             raise DatastoreError(f"{root}: {error}") from error
         self._parts: dict[int, EmbeddingsPart] = {}
@@ -166,7 +168,7 @@ class Datastore:
             None if by_query is None else tuple(self.ids_of(keys) for keys in by_query),
             exclude_above,
         )
-        return find_nearest(self._index, self.embeddings, queries, k, effort, exclusions)
+        return find_nearest(self.index_shards, self.embeddings, queries, k, effort, exclusions)
 
     def ids_of(self, keys: Sequence[str | int]) -> np.ndarray:
         """The ids int64 [n] of those keys that the datastore holds; ids stand for themselves."""
@@ -338,6 +340,12 @@ def _open_shards(root: Path, manifest: Manifest) -> list[faiss.Index]:
     if manifest.index.merged:
         return [_open_shard(root, manifest, manifest.index.merged[0], open_merged)]
     return [_open_shard(root, manifest, card.file, open_index) for card in manifest.index.shards]
+
+
+def _open_trained(root: Path, manifest: Manifest) -> faiss.Index:
+    """A handle of its own, memory-mapped: the search stacks the lists of all shards in it."""
+    card = dataclasses.replace(manifest.index.trained, rows=0)
+    return _open_shard(root, manifest, card, open_index)
 
 
 def _open_shard(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
+from index.shards import inverted_lists_of, list_sizes, transform
 from index.verify import stored_ids
 
 
@@ -16,14 +17,8 @@ class StoredCodes:
     """
 
     def __init__(self, shard: faiss.Index) -> None:
-        self._chain: list[faiss.VectorTransform] = []
-        inverted = faiss.try_extract_index_ivf(shard)
-        if isinstance(shard, faiss.IndexPreTransform):
-            self._chain = [
-                faiss.downcast_VectorTransform(shard.chain.at(step))
-                for step in range(shard.chain.size())
-            ]
-        self._inverted = inverted and faiss.downcast_index(inverted)
+        self._shard = shard
+        self._inverted = inverted_lists_of(shard)
         self._mapped = None if self._inverted else faiss.downcast_index(shard)
         listed = stored_ids(shard)
         self._order = np.argsort(listed, kind="stable")
@@ -32,9 +27,7 @@ class StoredCodes:
 
     def transform(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors float32 [n, dim] as the codes see them: turned, and cut, as a PCA or OPQ says."""
-        for step in self._chain:
-            vectors = step.apply(vectors)
-        return vectors
+        return transform(self._shard, vectors)
 
     def stored(self, ids: np.ndarray) -> np.ndarray:
         """What is kept of ids that the shard holds, transformed: float32 [m, transformed dim]."""
@@ -53,15 +46,6 @@ class StoredCodes:
         if isinstance(codec, faiss.IndexHNSW):
             codec = faiss.downcast_index(codec.storage)
         return codec.sa_decode(codec.sa_encode(vectors))
-
-
-def list_sizes(shard: faiss.Index) -> np.ndarray:
-    """Vectors in each inverted list, int64 [lists]; empty for an index without lists."""
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is None:
-        return np.empty(0, np.int64)
-    lists = inverted.invlists
-    return np.array([lists.list_size(number) for number in range(lists.nlist)], np.int64)
 
 
 def trained_state(path: str) -> bytes:

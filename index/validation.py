@@ -28,7 +28,7 @@ from index.report import (
 from index.report_file import REPORT_VERSION
 from index.search import Datastore
 from index.spec import choose_spec
-from index.sweep import open_shards, run_sweep
+from index.sweep import run_sweep
 from index.tag_measures import (
     NO_TAGS,
     agreement_of,
@@ -130,7 +130,7 @@ def measure(
         gallery=tuple(
             _entry(datastore, queries, row, rows, truth, found, settings) for row in rank
         ),
-        lists=list_balance(open_shards(datastore.root, datastore.manifest)),
+        lists=list_balance(datastore.shards),
         tags=tag_health(datastore.vocabulary, frozenset().union(*pools[1])),
         query_rows=tuple(rank),
         copies=int((truth.scores[:, 0] >= settings.duplicate_cosine).sum()),

@@ -10,7 +10,6 @@ from index import open_datastore
 from index.build import ShardPlan, fill_shard, keep_shards, plan_shards
 from index.drift import advise, imbalance, measure_drift, quantization_error
 from index.publish import assemble_manifest
-from index.shards import IndexShards
 from index.training import train_index
 from tagmine.errors import ConfigurationError
 from tagmine.layout import TRAINED_INDEX
@@ -135,6 +134,6 @@ def test_errors_and_imbalance_are_those_of_their_definitions(make_datastore):
     sizes = np.bincount(lists, minlength=16)
     assert imbalance(index, vectors) == pytest.approx(16 * (sizes**2).sum() / 1600**2)
     full = open_datastore(made.root)
-    assert IndexShards(full.shards).ntotal == 1600
+    assert full.index_shards.ntotal == 1600
     flat = faiss.index_factory(32, "IDMap2,Flat", faiss.METRIC_INNER_PRODUCT)
     assert quantization_error(flat, vectors) == 0 and imbalance(flat, vectors) == 1

@@ -83,7 +83,8 @@ def test_the_coarse_quantizer_is_asked_once_for_all_shards(make_datastore, queri
     datastore.search(queries, 5, nprobe=4, rerank=0)
     # FAISS counts a quantization only where it does one itself.
     assert faiss.cvar.indexIVF_stats.quantization_time == 0
-    assert faiss.cvar.indexIVF_stats.nlist == 3 * 4 * len(queries)
+    # And a list of three shards is visited as one.
+    assert faiss.cvar.indexIVF_stats.nlist == 4 * len(queries)
 
 
 def test_shards_of_two_trainings_are_refused(make_datastore):
@@ -93,7 +94,7 @@ def test_shards_of_two_trainings_are_refused(make_datastore):
     other.add_with_ids(made.vectors[900:].astype(np.float32), made.ids[900:])
     first = open_index(made.root / "index/shard-00000.faiss")
     with pytest.raises(DatastoreError, match="filled from different trainings"):
-        IndexShards([first, other])
+        IndexShards([first, other], open_index(made.root / TRAINED_INDEX))
 
 
 def test_a_transform_is_that_of_faiss(make_datastore, queries):
