@@ -31,7 +31,9 @@ def plan_gpus(nlist: int, dim: int) -> GpuPlan:
     """Decide where training and filling run; never an error, since the CPU can do it all.
 
     On each GPU are the centroids, float32; vectors are sent in blocks, which FAISS's scratch
-    memory holds.
+    memory holds. A GPU assigns vectors to their nearest list; where a graph finds the lists
+    (`_HNSW32`), the CPU goes through it and misses the nearest for a few per cent, so that there
+    an index filled on a GPU differs from one filled on the CPU.
     """
     needed = nlist * dim * 4 + _SCRATCH_BYTES
     gpus = faiss.get_num_gpus()
@@ -39,6 +41,9 @@ def plan_gpus(nlist: int, dim: int) -> GpuPlan:
         return GpuPlan(0, needed, "on the CPU, since FAISS sees no GPU")
     if nlist == 0:
         return GpuPlan(0, needed, "on the CPU, since an index without lists has nothing to cluster")
+    if not torch_sees_gpus():
+        reason = "on the CPU, since torch, which tells how much memory a GPU has, sees none"
+        return GpuPlan(0, needed, reason)
     free = min(_free_bytes(number) for number in range(gpus))
     if free < needed:
         short = f"a GPU has {free:,} bytes free and {needed:,} are needed"
@@ -46,10 +51,17 @@ def plan_gpus(nlist: int, dim: int) -> GpuPlan:
     return GpuPlan(gpus, needed, f"on {gpus} GPU(s), {needed / 2**20:,.0f} MiB needed on each")
 
 
+def torch_sees_gpus() -> bool:
+    """Whether torch can be asked about the GPUs that FAISS sees."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _free_bytes(gpu: int) -> int:
     import torch
 
-    return torch.cuda.mem_get_info(gpu)[0] if torch.cuda.is_available() else 0
+    return torch.cuda.mem_get_info(gpu)[0]
 
 
 def train(index: faiss.Index, sample: np.ndarray, plan: GpuPlan) -> None:

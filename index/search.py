@@ -20,7 +20,7 @@ from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
 from index.ondisk import open_merged
 from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
-from index.shards import IndexShards, open_index
+from index.shards import IndexShards, metric_name, metrics_of, open_index
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
@@ -162,6 +162,8 @@ class Datastore:
             raise ValueError(
                 f"expected nprobe of at least 1 and rerank of at least 0, got {nprobe}, {rerank}"
             )
+        if exclude_above is not None and not -1 <= exclude_above <= 1:
+            raise ValueError(f"expected exclude_above within [-1, 1], got {exclude_above}")
         everywhere, by_query = keys_by_query(exclude_keys, len(queries))
         exclusions = Exclusions(
             self.ids_of(everywhere),
@@ -206,12 +208,25 @@ class Datastore:
         if part not in self._parts:
             card = {p.part: p.embeddings for p in self.manifest.parts}.get(part)
             if card is None:
-                raise DatastoreError(f"{self.root} has no part {part}. {_REPAIR}")
+                raise DatastoreError(
+                    f"{self.root} has no part {part}, which is the upper half of an id. Ask for "
+                    "ids that a search of this datastore gave."
+                )
             opened = open_embeddings(self.root / card.path)
             self._check_maker(opened.footer, self.manifest.encoder.maker)
             _check_unit_norm(opened)
             self._parts[part] = opened
         return self._parts[part]
+
+    def check_norms(self) -> None:
+        """Look at a few vectors of the first, the middle and the last part.
+
+        Raises:
+            DatastoreError: when they are not of unit norm.
+        """
+        parts = [part.part for part in self.manifest.parts]
+        for number in {parts[0], parts[len(parts) // 2], parts[-1]} if parts else ():
+            self.embeddings(number)
 
     def _check_maker(self, footer: PartFooter, maker: str) -> None:
         """A file of the right size may still come of a build that was interrupted since."""
@@ -308,6 +323,7 @@ def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastor
     manifest = read_manifest(root)
     _check_files(root, manifest)
     datastore = Datastore(root, manifest)
+    datastore.check_norms()
     if encoder is not None:
         datastore.encoder = datastore.accept(encoder)
     return datastore
@@ -357,12 +373,17 @@ def _open_shard(
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1]
         raise DatastoreError(f"{path} cannot be opened by FAISS: {cause}. {_REPAIR}") from error
-    expected = (manifest.index.dim, faiss.METRIC_INNER_PRODUCT, card.rows)
-    if (shard.d, shard.metric_type, shard.ntotal) != expected:
+    expected = (manifest.index.dim, card.rows)
+    if (shard.d, shard.ntotal) != expected:
         raise DatastoreError(
-            f"{path}: dimension, metric and vectors are {shard.d}, {shard.metric_type}, "
-            f"{shard.ntotal}; the manifest says {expected[0]}, {expected[1]} (inner product), "
-            f"{expected[2]}. {_REPAIR}"
+            f"{path} has {shard.ntotal:,} vectors of {shard.d} dimensions; the manifest says "
+            f"{card.rows:,} of {manifest.index.dim}. {_REPAIR}"
+        )
+    other = [metric for metric in metrics_of(shard) if metric != faiss.METRIC_INNER_PRODUCT]
+    if other:
+        raise DatastoreError(
+            f"{path}: its metric is {metric_name(other[0])}, not inner product, so its scores are "
+            f"no cosines. {_REPAIR}"
         )
     inverted = faiss.try_extract_index_ivf(shard)
     if inverted is not None:

@@ -9,10 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from index.ondisk import open_merged
 from index.report import ShardHealth
+from index.shards import metric_name, metrics_of, open_index
 from index.stored_codes import StoredCodes, trained_state
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
+from tagmine.layout import MERGED_INDEX
 from tagmine.manifest import IndexShardCard, Manifest, PartCard
 
 SAMPLED = 256
@@ -30,7 +33,6 @@ _CANDIDATES = 200
 _SAME_SCORE = 1e-6
 # Of one picture, that may all come before it where nothing is scored again.
 _COPIES = 100
-_METRICS = {faiss.METRIC_INNER_PRODUCT: "inner product", faiss.METRIC_L2: "L2 distance"}
 
 
 def indexed_rows(root: Path, part: PartCard) -> np.ndarray:
@@ -53,9 +55,8 @@ def check_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> ShardHe
 
     Nothing of it is trusted, true hashes included: whoever altered a file may have hashed it again.
     """
-    path = root / card.file.path
     try:
-        shard = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        shard = _open(root, card)
     except RuntimeError as error:
         cause = str(error).strip().splitlines()[-1][-120:]
         return _unusable(card, f"it is truncated or damaged: FAISS cannot read it ({cause})")
@@ -71,21 +72,34 @@ def check_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> ShardHe
         return _unusable(card, f"FAISS cannot work with it ({cause})")
 
 
+def searched_files(manifest: Manifest) -> tuple[IndexShardCard, ...]:
+    """Every index file that can answer: the shards and, as one of all parts, the merged index."""
+    index = manifest.index
+    if not index.merged:
+        return index.shards
+    header, lists = index.merged
+    whole = IndexShardCard(header, lists, tuple(part.part for part in manifest.parts))
+    return (*index.shards, whole)
+
+
+def _open(root: Path, card: IndexShardCard) -> faiss.Index:
+    path = str(root / card.file.path)
+    if card.file.path == MERGED_INDEX:
+        return open_merged(Path(path))
+    # Not as a datastore opens it: that takes a file that lacks its last byte for whole.
+    return faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+
+
 def _unusable(card: IndexShardCard, problem: str) -> ShardHealth:
     return ShardHealth(card.file.path, len(card.parts), 0, 0.0, 0.0, (problem,))
 
 
 def _form_problem(manifest: Manifest, card: IndexShardCard, shard: faiss.Index) -> str | None:
-    metrics = [shard.metric_type]
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is not None:
-        metrics.append(inverted.metric_type)
-    elif hasattr(faiss.downcast_index(shard), "index"):
-        metrics.append(faiss.downcast_index(shard).index.metric_type)
-    for metric in metrics:
+    for metric in metrics_of(shard):
         if metric != faiss.METRIC_INNER_PRODUCT:
-            name = _METRICS.get(metric, f"number {metric}")
+            name = metric_name(metric)
             return f"its metric is {name}, not inner product, so its scores are no cosines"
+    inverted = faiss.try_extract_index_ivf(shard)
     if shard.d != manifest.index.dim:
         return f"its vectors have {shard.d} dimensions, the manifest says {manifest.index.dim}"
     if inverted is None and not isinstance(faiss.downcast_index(shard), faiss.IndexIDMap2):
@@ -155,8 +169,8 @@ def _id_problems(ids: np.ndarray, wanted: np.ndarray, pinned: int) -> list[str]:
 def _same_training(root: Path, manifest: Manifest, card: IndexShardCard) -> bool:
     if manifest.index.trained_on == 0 and manifest.index.nprobe == 0:
         return True
-    trained = trained_state(str(root / manifest.index.trained.path))
-    return trained_state(str(root / card.file.path)) == trained
+    trained = trained_state(open_index(root / manifest.index.trained.path))
+    return trained_state(_open(root, card)) == trained
 
 
 def _stored_vectors(root: Path, manifest: Manifest, ids: np.ndarray) -> np.ndarray:

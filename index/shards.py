@@ -151,6 +151,45 @@ def list_sizes(index: faiss.Index) -> np.ndarray:
     return np.array([lists.list_size(number) for number in range(lists.nlist)], np.int64)
 
 
+def stored_ids(index: faiss.Index) -> np.ndarray:
+    """The ids that an index holds, int64 [n], in no order.
+
+    Raises:
+        DatastoreError: for an index that keeps no ids of its own.
+    """
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None:
+        lists = inverted.invlists
+        return np.concatenate([_list_ids(lists, i).copy() for i in range(lists.nlist)])
+    index = faiss.downcast_index(index)
+    if hasattr(index, "id_map"):
+        return faiss.vector_to_array(index.id_map)
+    raise DatastoreError(f"an index of type {type(index).__name__} keeps no ids of its own.")
+
+
+def _list_ids(lists: faiss.InvertedLists, number: int) -> np.ndarray:
+    size = lists.list_size(number)
+    return faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)
+
+
+def metrics_of(index: faiss.Index) -> tuple[int, ...]:
+    """The metric of an index and of each index inside it, as FAISS numbers them."""
+    inner = faiss.downcast_index(index)
+    metrics = [inner.metric_type]
+    while isinstance(inner, faiss.IndexPreTransform | faiss.IndexIDMap):
+        inner = faiss.downcast_index(inner.index)
+        metrics.append(inner.metric_type)
+    if isinstance(inner, faiss.IndexIVF):
+        metrics.append(inner.quantizer.metric_type)
+    return tuple(metrics)
+
+
+def metric_name(metric: int) -> str:
+    """What people call a metric of FAISS."""
+    names = {faiss.METRIC_INNER_PRODUCT: "inner product", faiss.METRIC_L2: "L2 distance"}
+    return names.get(metric, f"number {metric}")
+
+
 def search_lists(
     inverted: faiss.IndexIVF, queries: np.ndarray, k: int, lists: np.ndarray, distances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

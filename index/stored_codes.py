@@ -5,8 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from index.shards import inverted_lists_of, list_sizes, transform
-from index.verify import stored_ids
+from index.shards import inverted_lists_of, list_sizes, stored_ids, transform
 
 
 class StoredCodes:
@@ -48,21 +47,21 @@ class StoredCodes:
         return codec.sa_decode(codec.sa_encode(vectors))
 
 
-def trained_state(path: str) -> bytes:
-    """All that training decided about an index file, without the vectors that fill it.
+def trained_state(index: faiss.Index) -> bytes:
+    """All that training decided about an index, without the vectors that fill it.
 
-    Raises:
-        RuntimeError: when FAISS cannot read the file.
+    Args:
+        index: opened for this; afterwards it is empty.
     """
-    inverted_only = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-    inverted = faiss.try_extract_index_ivf(inverted_only)
+    inverted = inverted_lists_of(index)
     if inverted is None:
-        index = faiss.read_index(path)
+        # A copy in memory: FAISS ends the process when a mapped index is emptied.
+        index = faiss.deserialize_index(faiss.serialize_index(index))
         index.reset()
         return faiss.serialize_index(index).tobytes()
     empty = faiss.ArrayInvertedLists(inverted.nlist, inverted.code_size)
     inverted.replace_invlists(empty, False)
     # The setting of a search, which some tools leave in the file.
     inverted.nprobe = 1
-    inverted.ntotal = inverted_only.ntotal = 0
-    return faiss.serialize_index(inverted_only).tobytes()
+    inverted.ntotal = index.ntotal = 0
+    return faiss.serialize_index(index).tobytes()

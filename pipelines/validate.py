@@ -22,6 +22,7 @@ from index.report import GalleryEntry, Report
 from index.report_file import write_report
 from index.report_page import write_page
 from index.search import Datastore, open_datastore
+from index.shard_health import searched_files
 from index.validation import Measured, Outcome, Settings, make_report, measure
 from pipelines.exact_search import QUERIES, ExactJob, build, read_results
 from pipelines.query_shards import (
@@ -222,7 +223,7 @@ def _run_job(
     root = str(Path(options.datastore).absolute())
     job = ExactJob(root, str(scratch), settings.depth)
     parts = [part.part for part in manifest.parts]
-    numbers = list(range(len(manifest.index.shards)))
+    numbers = list(range(len(searched_files(manifest))))
     run_job(options.runner, lambda p: build(p, job, parts, numbers), None)
     return read_results(job, len(numbers))
 

@@ -9,9 +9,9 @@ import pytest
 from index import factory
 from index.build import plan_shards
 from index.factory import create_index, predict_bytes, vectors_per_shard
+from index.shards import stored_ids
 from index.spec import choose_spec, parse_bytes, training_size
 from index.training import train_index
-from index.verify import stored_ids
 from tagmine.errors import ConfigurationError
 from tagmine.layout import TRAINED_INDEX
 from tagmine.sources import read_sources

@@ -118,6 +118,8 @@ def report(jpeg) -> Report:
         index_key=HOSTILE[3],
         index_bytes=4_567_890,
         predicted_bytes=4_500_000,
+        drift=None,
+        tuned=None,
         nprobe=16,
         rerank=200,
         queries=1_111,
