@@ -130,7 +130,7 @@ def test_sizes_that_are_none(text):
 
 def test_keys_that_cannot_be_are_refused_before_any_work():
     for key, dim in (("Nonsense", 32), ("IVF16,PQ7x8", 32), ("IVF16,PQ8,RFlat", 32)):
-        with pytest.raises(ConfigurationError, match=f"--index-key {key}"):
+        with pytest.raises(ConfigurationError, match=f"--index-key {key!r}"):
             create_index(key, dim)
     with pytest.raises(ConfigurationError, match="at least 39,936 vectors.*there are 1,000"):
         training_size("IVF1k,Flat", 1024, 1000)
@@ -183,3 +183,25 @@ def test_a_second_run_makes_nothing_anew_and_a_damaged_shard_only_that(
     shard.write_bytes(b"damaged")
     assert rebuild_index(made.root, sources, plans, "IVF16,PQ8x4") == [False, False, True]
     assert {p: p.read_bytes() for p in made.root.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("HNSW16,PQ16x4", "for L2 distance only"),
+        ("NSG32", "this graph cannot grow"),
+        ("IVF0,Flat", "no inverted lists"),
+        ("IDMap,Flat", "Write IDMap2"),
+        ("IVF16,Flat,Refine(Flat)", "takes no ids"),
+        ("banana", "could not parse index string banana. Give a string"),
+        ("", "cannot make this index"),
+    ],
+)
+def test_an_index_that_a_datastore_cannot_have_is_refused(key, says):
+    with pytest.raises(ConfigurationError, match=says):
+        create_index(key, 128)
+
+
+def test_an_index_whose_size_nobody_knows_is_refused():
+    with pytest.raises(ConfigurationError, match="its size cannot be predicted"):
+        predict_bytes("IVF16(RCQ2x2),Flat", 128, 1000)

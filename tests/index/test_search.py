@@ -139,7 +139,7 @@ def test_a_manifest_may_not_point_outside(make_datastore, path):
 def test_parts_made_anew_since_the_manifest_are_refused(make_datastore, queries, monkeypatch):
     import dataclasses
 
-    from index import search
+    from index import opening
     from tagmine.embeddings import open_embeddings, write_embeddings
 
     made = make_datastore(sizes=(40,))
@@ -149,6 +149,6 @@ def test_parts_made_anew_since_the_manifest_are_refused(make_datastore, queries,
     keys = part.keys().to_pylist()
     write_embeddings(path, part.ids.copy(), keys, part.vectors[::-1].copy(), footer)
     # As in a datastore too large to be hashed whole when it is opened.
-    monkeypatch.setattr(search, "FULL_CHECK_BYTES", 0)
+    monkeypatch.setattr(opening, "FULL_CHECK_BYTES", 0)
     with pytest.raises(DatastoreError, match="made anew with other options"):
         open_datastore(made.root).search(queries, 5)

@@ -192,3 +192,17 @@ def test_vectors_that_were_not_normalised_are_refused(make_datastore, queries):
     (made.root / "manifest.json").write_text(json.dumps(record))
     with pytest.raises(DatastoreError, match="not of unit norm"):
         open_datastore(made.root).search(queries, 5, rerank=5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"exclude_keys": "fashion/00000/000000000"}, r"write \[key\]"),
+        ({"exclude_above": float("nan")}, "exclude_above within"),
+        ({"exclude_above": 1.5}, "exclude_above within"),
+    ],
+)
+def test_exclusions_that_would_exclude_nothing_are_refused(make_datastore, queries, changes, says):
+    datastore = open_datastore(make_datastore(sizes=(60,)).root)
+    with pytest.raises(ValueError, match=says):
+        datastore.search(queries, 5, **changes)

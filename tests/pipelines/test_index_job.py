@@ -46,6 +46,14 @@ def test_an_index_is_tuned_merged_and_grows(tmp_path, write_tar, jpeg, tiny_clip
     assert index_of(root)["index_key"] == "IVF1,Flat"
     assert main(["index", str(root), "--index-key", "IVF1,Flat", "--retrain"]) == 0
     assert "drift" not in index_of(root)
+    # Also when it was trained on all of them: no flag for one thing undoes another.
+    capfd.readouterr()
+    assert main(["index", str(root), "--min-tag-images", "2", "--merge-ondisk"]) == 0
+    assert index_of(root)["index_key"] == "IVF1,Flat" and index_of(root)["merged"]
+    assert "IVF1,Flat: kept as trained on these shards" in capfd.readouterr().err
+    assert main(["index", str(root)]) == 0
+    assert "merged" not in index_of(root)
+    assert "the one-file index of before is left out" in capfd.readouterr().err
     assert main(["verify", str(root)]) == 0
 
 
@@ -57,6 +65,7 @@ def test_an_index_is_tuned_merged_and_grows(tmp_path, write_tar, jpeg, tiny_clip
         (["--recall", "0.9", "--at", "0"], "--at 0"),
         (["--max-training-memory", "much"], "--max-training-memory 'much' is not a size"),
         (["--index-key", "Flat", "--merge-ondisk"], "--merge-ondisk: Flat"),
+        (["--runner", "Banana"], "--runner Banana: Beam has no such runner"),
     ],
 )
 def test_flags_that_cannot_be(tmp_path, shards, tiny_clip, capfd, flags, says):
