@@ -55,6 +55,12 @@ def clustered(count: int, seed: int) -> np.ndarray:
     return unit(centres[rng.integers(0, 40, count)] + 0.4 * rng.normal(size=(count, DIM)))
 
 
+def spread(count: int, seed: int) -> np.ndarray:
+    """Unit vectors without clusters: more lists and deeper re-ranks each find more of them."""
+    vectors = np.random.default_rng(seed).normal(size=(count, DIM))
+    return unit(vectors * 0.88 ** np.arange(DIM))
+
+
 def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 0) -> np.ndarray:
     """One part whose last `untagged` images have no row in the tag table; returns its ids."""
     count = len(vectors)
@@ -85,13 +91,15 @@ def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 
 def make_datastore(tmp_path) -> Callable[..., Made]:
     """A function that makes a datastore of parts of the given sizes."""
 
-    def make(sizes=(300, 500, 200), index_key="Flat", limit=600, untagged=0, name="store") -> Made:
+    def make(
+        sizes=(300, 500, 200), index_key="Flat", limit=600, untagged=0, name="store", draw=clustered
+    ) -> Made:
         root = tmp_path / name
         sources = [Source(n, f"d/s{n}", f"/d/s{n}.tar") for n in range(len(sizes))]
         root.mkdir()
         write_sources(root, sources)
         write_pin_files(root)
-        vectors = [clustered(size, seed) for seed, size in enumerate(sizes)]
+        vectors = [draw(size, seed) for seed, size in enumerate(sizes)]
         ids = [write_part(root, *pair, untagged) for pair in zip(sources, vectors, strict=True)]
         plans = plan_shards([(n, size) for n, size in enumerate(sizes)], limit)
         build_index(root, sources, plans, index_key)
@@ -129,6 +137,12 @@ def rebuild_index() -> Callable[..., list[bool]]:
 def clustered_vectors() -> Callable[[int, int], np.ndarray]:
     """The function that draws unit vectors from the clusters of the datastore: count, seed."""
     return clustered
+
+
+@pytest.fixture(name="spread")
+def spread_vectors() -> Callable[[int, int], np.ndarray]:
+    """The function that draws unit vectors without clusters: count, seed."""
+    return spread
 
 
 @pytest.fixture
