@@ -106,11 +106,13 @@ def _tuned(
     datastore = Datastore(root, dataclasses.replace(manifest, index=index))
     found = tune(datastore, goal, asked)
     setting, card = found.setting, found.card
+    trained = "not trained on them" if card.held_out else "trained on nearly all images, also these"
     console.print(
         f"tuned  nprobe {setting.nprobe}, re-rank {setting.rerank}: finds {card.recall:.3f} of the "
         f"{card.at} nearest (goal {goal:g}), measured on {card.queries:,} images of the datastore, "
-        "each left out of its own answer",
+        f"each left out of its own answer; the index was {trained}",
         highlight=False,
+        soft_wrap=True,
     )
     if not found.met:
         console.print(

@@ -58,6 +58,35 @@ def test_predicted_size_is_that_of_the_files(tmp_path, monkeypatch, key):
     assert predict_bytes(key, 32, 12_000, shards=3) == pytest.approx(size, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("dim", "code"),
+    [(96, 8), (100, 5), (384, 24), (640, 40), (768, 48), (1000, 50), (1024, 64)],
+)
+def test_the_chosen_code_divides_the_dimensions_and_has_the_predicted_size(tmp_path, dim, code):
+    # A quarter of what whole vectors take.
+    spec = choose_spec(10_000, dim, 10_000 * dim)
+    assert spec.index_key == f"IVF256,PQ{code}x8" and dim % code == 0
+    assert f"{code} bytes of code each" in spec.reason
+    assert ("the most up to 8 that divides 100 dimensions" in spec.reason) == (dim == 100)
+    index = create_index(spec.index_key, dim)
+    # How good the centroids are does not change their size.
+    index.cp.niter = index.pq.cp.niter = 1
+    vectors = np.random.default_rng(0).normal(size=(10_000, dim)).astype(np.float32)
+    index.train(vectors[:3000])
+    index.add_with_ids(vectors, np.arange(10_000))
+    faiss.write_index(index, str(tmp_path / "shard"))
+    size = (tmp_path / "shard").stat().st_size
+    assert spec.predicted_bytes == pytest.approx(size, rel=0.1)
+
+
+@pytest.mark.parametrize(("dim", "code"), [(97, "1 byte "), (4, "4 bytes "), (1280, "64 bytes ")])
+def test_codes_of_odd_dimensions_are_as_long_as_can_be(dim, code):
+    spec = choose_spec(1_000_000, dim, 1 << 40)
+    assert f"{code}of code each" in spec.reason
+    assert spec.index_key.endswith(f",PQ{code.split()[0]}x8")
+    assert create_index(spec.index_key, dim).d == dim
+
+
 def test_the_size_of_what_is_too_big_to_build_here():
     # 64 + 8 bytes a vector; in each file 131,072 centroids of 512 floats, the codebooks, and
     # eight bytes a list.

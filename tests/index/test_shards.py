@@ -139,6 +139,18 @@ def test_what_is_excluded_is_replaced_by_the_next(make_datastore, queries, key):
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
+def test_what_is_excluded_is_allowed_for_in_the_first_search(make_datastore, queries):
+    made = make_datastore(sizes=(900, 800), index_key="IVF16,Flat", limit=900)
+    datastore = open_datastore(made.root)
+    best, _ = datastore.search(queries, 6, nprobe=16, rerank=0)
+    for excluded in (best.tolist(), best[0].tolist()):
+        faiss.cvar.indexIVF_stats.reset()
+        found, _ = datastore.search(queries, 10, nprobe=16, rerank=0, exclude_keys=excluded)
+        # FAISS counts a query each time that it searches for it.
+        assert faiss.cvar.indexIVF_stats.nq == len(queries)
+        assert (found >= 0).all() and not np.isin(found[0], best[0]).any()
+
+
 def test_copies_of_the_query_are_excluded_by_cosine_and_k_are_left(make_datastore):
     made = make_datastore(sizes=(900, 800), index_key="IVF16,PQ8x4", limit=900)
     stored = made.vectors[:20].astype(np.float32)
