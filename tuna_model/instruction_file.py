@@ -21,29 +21,23 @@ _SPACE = " \t\r\n"
 _BOM = codecs.BOM_UTF8
 
 
+class BadRow(Exception):  # noqa: N818 - an outcome of the data, not a fault
+    """Bytes that are no JSON; its text says why."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class RawRow:
-    """A row of the file as it stands there.
+class RowPlace:
+    """The bytes of a row in its file."""
 
-    Attributes:
-        number: position in the file, from 0; empty lines are not counted.
-        offset, length: its bytes.
-        value: what the JSON says; None where it cannot be parsed.
-        fault: why it cannot be parsed, or None.
-    """
-
-    number: int
     offset: int
     length: int
-    value: object
-    fault: str | None = None
 
 
-def read_rows(path: Path) -> Iterator[RawRow]:
-    """The rows of a file of instructions, in its order.
+def row_places(path: Path) -> Iterator[RowPlace]:
+    """Where the rows of a file of instructions are, in its order.
 
-    Memory stays bounded by `MAX_ROW_BYTES`, whatever the file's size. A bad line of JSON Lines is
-    a row with a fault.
+    Memory stays bounded by `MAX_ROW_BYTES`, whatever the file's size. A line of JSON Lines is a row
+    whatever it says; empty ones are skipped.
 
     Args:
         path: a JSON list of objects, or JSON Lines.
@@ -56,9 +50,9 @@ def read_rows(path: Path) -> Iterator[RawRow]:
         with path.open("rb") as file:
             start = _first_byte(file)
             if start == b"[":
-                yield from _rows_of_list(path, file)
+                yield from _places_of_list(path, file)
             elif start == b"{":
-                yield from _rows_of_lines(file)
+                yield from _places_of_lines(file)
             else:
                 raise ConfigurationError(
                     f"{path}: it is neither a JSON list nor JSON Lines; it starts with {start!r}. "
@@ -76,37 +70,35 @@ class RowReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
-        self._process: int | None = None
 
-    def read(self, offset: int, length: int) -> object:
-        """The row whose bytes are there.
+    def read(self, place: RowPlace) -> object:
+        """What the row says.
 
         Raises:
-            ConfigurationError: where no row is, since the file has changed.
+            BadRow: where the bytes are no JSON, or more than `MAX_ROW_BYTES`.
         """
-        if self._handle is None or self._process != os.getpid():
-            self._handle, self._process = os.open(self._path, os.O_RDONLY), os.getpid()
-        data = os.pread(self._handle, length, offset)
+        if place.length > MAX_ROW_BYTES:
+            raise BadRow(f"{place.length} bytes; the limit is {MAX_ROW_BYTES}")
+        if self._handle is None:
+            self._handle = os.open(self._path, os.O_RDONLY)
+        # No seek: forked processes share the file's position.
+        data = os.pread(self._handle, place.length, place.offset)
         try:
-            return _parse(data.decode("utf-8", "surrogateescape"))
+            return json.loads(data.decode("utf-8", "surrogateescape"))
+        except RecursionError:
+            raise BadRow("nested too deep") from None
         except ValueError as error:
-            raise ConfigurationError(
-                f"{self._path}: the row at byte {offset} is not what it was when the training "
-                "began; the file has changed. Restore it, or start again with another --output."
-            ) from error
+            raise BadRow(str(error)[:_MAX_WORDS_OF_ERROR]) from None
 
-    def __getstate__(self) -> dict[str, Path]:
-        return {"_path": self._path}
+    def __getstate__(self) -> Path:
+        return self._path
 
-    def __setstate__(self, state: dict[str, Path]) -> None:
-        self.__init__(state["_path"])
+    def __setstate__(self, path: Path) -> None:
+        self._path, self._handle = path, None
 
-
-def _parse(text: str) -> object:
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
+    def __del__(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
 
 
 def _first_byte(file: BinaryIO) -> bytes:
@@ -120,29 +112,16 @@ def _first_byte(file: BinaryIO) -> bytes:
     return b""
 
 
-def _rows_of_lines(file: BinaryIO) -> Iterator[RawRow]:
-    offset, number = file.tell(), 0
-    while line := file.readline(MAX_ROW_BYTES + 1):
-        length = len(line)
-        if length > MAX_ROW_BYTES:
-            while line and not line.endswith(b"\n"):
-                line = file.readline(_CHUNK_BYTES)
-                length += len(line)
-            fault = f"{length} bytes; the limit is {MAX_ROW_BYTES}"
-            yield RawRow(number, offset, length, None, fault)
-            number += 1
-        elif line.strip():
-            yield _row_of_line(number, offset, line)
-            number += 1
+def _places_of_lines(file: BinaryIO) -> Iterator[RowPlace]:
+    offset = file.tell()
+    while line := file.readline(_CHUNK_BYTES):
+        length, said = len(line), bool(line.strip())
+        while line and not line.endswith(b"\n"):
+            line = file.readline(_CHUNK_BYTES)
+            length, said = length + len(line), said or bool(line.strip())
+        if said:
+            yield RowPlace(offset, length)
         offset += length
-
-
-def _row_of_line(number: int, offset: int, line: bytes) -> RawRow:
-    try:
-        value = _parse(line.decode("utf-8", "surrogateescape"))
-    except ValueError as error:
-        return RawRow(number, offset, len(line), None, str(error)[:_MAX_WORDS_OF_ERROR])
-    return RawRow(number, offset, len(line), value)
 
 
 class _Window:
@@ -191,11 +170,11 @@ class _Window:
             self.fail(number, f"found {sign!r} where one of {expected!r} must be")
         self.skip(self._at + 1)
 
-    def row(self, number: int) -> RawRow:
+    def row(self, number: int) -> RowPlace:
         self.sign()
         while True:
             try:
-                value, end = self._parse(self._text, self._at)
+                _, end = self._parse(self._text, self._at)
             except (ValueError, RecursionError) as error:
                 if len(self._text) - self._at > MAX_ROW_BYTES:
                     self.fail(number, f"the row has more than {MAX_ROW_BYTES} bytes")
@@ -206,7 +185,7 @@ class _Window:
             # "12" may be the start of "123".
             if end < len(self._text) or not self.more():
                 offset = self._offset
-                return RawRow(number, offset, self.skip(self._at + size), value)
+                return RowPlace(offset, self.skip(self._at + size))
 
     def fail(self, number: int, fault: str) -> None:
         raise ConfigurationError(
@@ -216,7 +195,7 @@ class _Window:
         )
 
 
-def _rows_of_list(path: Path, file: BinaryIO) -> Iterator[RawRow]:
+def _places_of_list(path: Path, file: BinaryIO) -> Iterator[RowPlace]:
     window = _Window(path, file)
     window.take("[", 0)
     number = 0

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Sampler
 
-
 # So that the next epoch is not the order of the next seed.
 _PRIME = 1_000_003
 

@@ -230,12 +230,13 @@ def read_options(arguments: argparse.Namespace) -> TrainOptions:
     data = DataOptions(
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(DataOptions)}
     )
-    names = (
-        "model output clip precision device gradient_checkpointing deepspeed resume save_steps "
-        "keep_checkpoints log_steps"
-    ).split()
+    plain = {
+        name: getattr(arguments, name)
+        for name in ("model", "output", "clip", "precision", "device", "deepspeed", "resume")
+        + ("gradient_checkpointing", "save_steps", "keep_checkpoints", "log_steps")
+    }
     return TrainOptions(
-        **{name: getattr(arguments, name) for name in names},
+        **plain,
         data=data,
         schedule=schedule,
         lora=lora,

@@ -21,7 +21,6 @@ def _check_share(flag: str, value: float) -> None:
         raise ConfigurationError(f"{flag} {value}: it is a share, from 0 to 1.")
 
 
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoraOptions:
     """Low-rank adapters for the language model; connector and cross-attention train in full.
