@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 IMAGE_MARKER = "<image>"
 MAX_TURNS = 1_000
@@ -45,9 +45,8 @@ class RowRejected(Exception):  # noqa: N818 - an outcome of the data, not a faul
         self.detail = detail[:MAX_DETAIL]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Turn:
-    """One thing said."""
+class Turn(NamedTuple):
+    """One thing said, as `TunaProcessor` takes it."""
 
     role: Role
     text: str
