@@ -11,6 +11,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tagmine.errors import ConfigurationError
 from tuna_model.judge import Comparison, Judge, JudgeError, Judgement
@@ -41,6 +42,27 @@ class Outcome:
     judgement: Judgement | None
     reason: str = ""
     detail: str = ""
+
+
+def record_of(outcome: Outcome) -> dict:
+    """The outcome as a line of a file; one that may be tried again has no `answer`."""
+    row = {"question_id": outcome.question_id, "category": outcome.category}
+    judgement = outcome.judgement
+    if judgement is None:
+        return row | {"reason": outcome.reason, "detail": outcome.detail}
+    return row | {
+        "reference": judgement.first,
+        "answer": judgement.second,
+        "review": judgement.review,
+    }
+
+
+def outcome_of(row: Mapping[str, Any]) -> Outcome:
+    """The outcome that a line of a file is."""
+    key = row["question_id"], row["category"]
+    if "answer" not in row:
+        return Outcome(*key, None, row["reason"], row["detail"])
+    return Outcome(*key, Judgement(row["reference"], row["answer"], row["review"]))
 
 
 def read_questions(path: Path) -> list[OpenQuestion]:
