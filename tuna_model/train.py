@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
 
 import peft
 import torch
@@ -20,7 +18,7 @@ from tagmine import __version__
 from tagmine.errors import ConfigurationError
 from tagmine.layout import is_leftover, locked, write_atomically
 from tuna_model.collator import TunaCollator
-from tuna_model.modeling_tuna import TunaForConditionalGeneration
+from tuna_model.controls import control_named
 from tuna_model.processing_tuna import TunaProcessor
 from tuna_model.train_options import TrainOptions
 from tuna_model.trainer import (
@@ -31,7 +29,7 @@ from tuna_model.trainer import (
 )
 from tuna_model.training_data import InstructionRows
 from tuna_model.training_rows import TrainingRows, load_rows, prepare_rows, reasons
-from tuna_model.training_start import load_model, make_loader, make_noise, origin_of
+from tuna_model.training_start import load_start, make_loader, make_noise, origin_of
 
 SUMMARY = "training.json"
 
@@ -58,7 +56,7 @@ def train(options: TrainOptions) -> PreTrainedModel:
 
 
 def _train(options: TrainOptions, output: Path, arguments: TrainingArguments) -> PreTrainedModel:
-    model, processor = load_model(options, arguments.bf16)
+    model, processor = load_start(options, arguments.bf16)
     rows, dataset = _rows(options, output, arguments, processor)
     trainer = TunaTrainer(
         rows,
@@ -102,8 +100,9 @@ def _rows(
     options: TrainOptions, output: Path, arguments: TrainingArguments, processor: TunaProcessor
 ) -> tuple[TrainingRows, InstructionRows]:
     data = Path(options.data.data)
-    loader = make_loader(options.data, processor)
-    noise = make_noise(options.data)
+    control = control_named(options.data.control)
+    loader = make_loader(options.data, control, processor)
+    noise = make_noise(options.data, control)
     with arguments.main_process_first(local=False, desc="checking rows"):
         origin = origin_of(options, arguments.world_size)
         made = arguments.process_index > 0 or (options.resume and last_checkpoint(output))

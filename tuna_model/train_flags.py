@@ -131,6 +131,18 @@ def _add_model(group) -> None:
         help="dropout before the adapters (default: %(default)s)",
     )
     group.add_argument(
+        "--weighting",
+        metavar="NAME",
+        help="how tags are weighted: none, softmax (the paper's), softmax_times_n or exponential "
+        "(default: the model's)",
+    )
+    group.add_argument(
+        "--temperature",
+        type=float,
+        metavar="TAU",
+        help="what cosines are multiplied by before that (default: the model's)",
+    )
+    group.add_argument(
         "--freeze-cross-attention",
         action="store_true",
         help="keep the tag encoder's cross-attention as it is",
@@ -233,7 +245,14 @@ def read_options(arguments: argparse.Namespace) -> TrainOptions:
     plain = {
         name: getattr(arguments, name)
         for name in ("model", "output", "clip", "precision", "device", "deepspeed", "resume")
-        + ("gradient_checkpointing", "save_steps", "keep_checkpoints", "log_steps")
+        + (
+            "weighting",
+            "temperature",
+            "gradient_checkpointing",
+            "save_steps",
+            "keep_checkpoints",
+            "log_steps",
+        )
     }
     return TrainOptions(
         **plain,

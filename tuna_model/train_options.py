@@ -139,6 +139,7 @@ class TrainOptions:
         clip: CLIP model whose text tower embeds tags; for a LLaVA checkpoint only.
         output: folder for the model, checkpoints and rejects.
         deepspeed: "zero2", "zero3" or a DeepSpeed configuration file.
+        weighting, temperature: of the tags, see `tuna_model.weighting`; None keeps the model's.
         workers: processes that load and tokenise rows.
 
     Raises:
@@ -152,6 +153,8 @@ class TrainOptions:
     schedule: Schedule = Schedule()
     lora: LoraOptions | None = None
     train_cross_attention: bool = True
+    weighting: str | None = None
+    temperature: float | None = None
     precision: str = "auto"
     device: str = "auto"
     gradient_checkpointing: bool | None = None

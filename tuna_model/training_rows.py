@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from tagmine.errors import ConfigurationError
 from tagmine.layout import atomic_path
-from tuna_model.instruction_rows import RowRejected, name_of
 from tuna_model.instruction_file import BadRow, RowPlace, RowReader, row_places
+from tuna_model.instruction_rows import RowRejected, name_of
 
 ROWS_FILE = "rows.parquet"
 REJECTS_FILE = "rejects.parquet"
