@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,9 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
             weight_decay=schedule.weight_decay,
             bf16=bf16,
             use_cpu=cpu,
-            gradient_checkpointing=not cpu if checkpointing is None else checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False},
+            activation_checkpointing=not cpu if checkpointing is None else checkpointing,
+            activation_checkpointing_kwargs={"use_reentrant": False},
+            disable_tqdm=not sys.stderr.isatty(),
             save_strategy="steps",
             save_steps=options.save_steps,
             save_total_limit=options.keep_checkpoints,
