@@ -16,6 +16,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from tagmine.errors import ConfigurationError
 from tuna_model.length_groups import ModalityLengthSampler
+from tuna_model.tag_encoder import CachedTextTower
 from tuna_model.train_options import TrainOptions
 from tuna_model.training_rows import TrainingRows
 
@@ -38,6 +39,14 @@ class TunaTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ModalityLengthSampler:
         return self._sampler
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        super()._save_checkpoint(*arguments, **options)
+        # An embedding differs in its last bit with the company that it was computed in, and a
+        # training that goes on from here starts with nothing cached.
+        for module in self.model.modules():
+            if isinstance(module, CachedTextTower):
+                module.clear()
 
     def compute_loss(
         self,
