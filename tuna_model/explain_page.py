@@ -208,7 +208,7 @@ def _how(explanation: Explanation) -> str:
     ]
     said = (
         "<p>The weight is what a tag's embeddings were multiplied by; the cosine is between CLIP's "
-        "embeddings of the tag and of the picture. A map is the mean attention over the heads: "
+        "embeddings of the tag and of the picture. A map is the attention of the tag: "
         "where the picture half of the tag was taken from. It is not why the model said what it "
         "said.</p>"
     )

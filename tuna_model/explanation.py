@@ -28,7 +28,7 @@ class ExplainedTag:
         weight: what its embeddings were multiplied by; None where the prompt has it as plain text.
         cosine: of its CLIP text embedding with the picture's; None as for the weight.
         attention: where its cross-attention looked, rows from the top of the cells from the left,
-            non-negative, of sum 1, the mean over the heads; () as for the weight.
+            non-negative, of sum 1; () as for the weight.
 
     Raises:
         ValueError: for an attention that is no such grid.
