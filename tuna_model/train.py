@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import math
+import sys
 from pathlib import Path
 
 import peft
@@ -48,6 +49,8 @@ def train(options: TrainOptions) -> PreTrainedModel:
     """
     output = Path(options.output).absolute()
     _check_output(output, options.resume)
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     arguments = training_arguments(options)
     # New adapters are drawn from the seed too.
     set_seed(options.data.seed)

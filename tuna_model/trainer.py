@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from tagmine.errors import ConfigurationError
 from tuna_model.length_groups import ModalityLengthSampler
+from tuna_model.tag_encoder import CachedTextTower
 from tuna_model.train_options import TrainOptions
 from tuna_model.training_rows import TrainingRows
 
@@ -37,6 +39,14 @@ class TunaTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ModalityLengthSampler:
         return self._sampler
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        super()._save_checkpoint(*arguments, **options)
+        # An embedding differs in its last bit with the company that it was computed in, and a
+        # training that goes on from here starts with nothing cached.
+        for module in self.model.modules():
+            if isinstance(module, CachedTextTower):
+                module.clear()
 
     def compute_loss(
         self,
@@ -85,8 +95,9 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
             weight_decay=schedule.weight_decay,
             bf16=bf16,
             use_cpu=cpu,
-            gradient_checkpointing=not cpu if checkpointing is None else checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False},
+            activation_checkpointing=not cpu if checkpointing is None else checkpointing,
+            activation_checkpointing_kwargs={"use_reentrant": False},
+            disable_tqdm=not sys.stderr.isatty(),
             save_strategy="steps",
             save_steps=options.save_steps,
             save_total_limit=options.keep_checkpoints,

@@ -50,7 +50,6 @@ def load_start(options: TrainOptions, bf16: bool) -> tuple[PreTrainedModel, Tuna
     if options.temperature is not None:
         model.config.temperature = options.temperature
     model.apply_control(control)
-    model.config.use_cache = False
     if options.lora is not None:
         model = _with_adapters(model, options.lora)
     return model, processor

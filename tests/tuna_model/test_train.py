@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from index.retrievals import write_retrievals
+from tagmine.errors import ConfigurationError
+from tuna_model.main import main
 from tuna_model.modeling_tuna import TunaForConditionalGeneration
 from tuna_model.processing_tuna import TunaProcessor
-from tuna_model.train import train
+from tuna_model.train import SUMMARY, train
 from tuna_model.train_options import DataOptions, LoraOptions, Schedule, TrainOptions
+from tuna_model.trainer import TunaTrainer, last_checkpoint
 
 KINDS = ("car", "dog", "boat", "tree")
 COLOURS = ("red", "blue", "green")
@@ -72,8 +78,204 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_a(start):
-    train(options(start, "out"))
+FROZEN = ("model.vision_tower.", "model.clip_text.", "model.visual_projection.")
+
+
+def test_towers_stay_and_connector_language_model_and_cross_attention_move(start):
+    returned = train(options(start, "out"))
+    before, after = weights(start / "model"), weights(start / "out")
+    moved = changed(before, after)
+    trained = {
+        name
+        for name in before
+        if name.startswith(("model.multi_modal_projector.", "model.language_model.", "lm_head."))
+        or name.startswith("model.cross_attention.")
+    }
+    # Attention does not change when all scores of a query rise together.
+    assert moved | {"model.cross_attention.key.bias"} == trained
+    assert sum(name.startswith(FROZEN) for name in before) > 20
+    assert not changed(returned.state_dict(), after)
+    assert not any(parameter.requires_grad for parameter in returned.model.clip_text.parameters())
+    saved = json.loads((start / "out/config.json").read_text())
+    assert saved["text_config"].get("use_cache", True) is True
+
+
+def test_a_frozen_cross_attention_stays(start):
+    train(options(start, "out", train_cross_attention=False))
     moved = changed(weights(start / "model"), weights(start / "out"))
-    print(moved)
-    print(sorted(p.name for p in (start/"out").iterdir()))
+    assert "lm_head.weight" in moved
+    assert not any("cross_attention" in name for name in moved)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(start):
+    noise = {"tag_dropout": 0.3, "random_tags": 0.3}
+    train(options(start, "a", data=noise))
+    train(options(start, "b", data=noise, workers=2))
+    train(options(start, "c", data=noise | {"seed": 1}))
+    assert not changed(weights(start / "a"), weights(start / "b"))
+    assert changed(weights(start / "a"), weights(start / "c"))
+
+
+class Killed(BaseException):
+    """Not an Exception, so that nothing on the way tidies up for it."""
+
+
+@pytest.mark.parametrize("lora", [None, LoraOptions(4, 8, 0.1)])
+def test_a_killed_training_goes_on_to_the_same_weights(start, monkeypatch, lora):
+    noise = {"tag_dropout": 0.3, "random_tags": 0.3}
+    train(options(start, "whole", data=noise, lora=lora))
+    passes = []
+    step = TunaTrainer.training_step
+
+    def killed_in_the_second_epoch(self, *arguments, **more):
+        passes.append(1)
+        if len(passes) > 15:
+            raise Killed
+        return step(self, *arguments, **more)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(TunaTrainer, "training_step", killed_in_the_second_epoch)
+        train(options(start, "cut", data=noise, lora=lora))
+    out = start / "cut"
+    assert last_checkpoint(out) == out / "checkpoint-6"
+    # What a kill while a checkpoint is written leaves.
+    shutil.copytree(out / "checkpoint-6", out / "checkpoint-9")
+    (out / "checkpoint-9/trainer_state.json").write_text('{"global_step"')
+    (start / "images/0.png").touch()
+    train(options(start, "cut", data=noise, lora=lora, resume=True))
+    assert not changed(weights(start / "whole"), weights(out))
+    whole, cut = (json.loads((start / n / SUMMARY).read_text()) for n in ("whole", "cut"))
+    assert whole["rows"] == cut["rows"]
+    assert whole["steps"] == cut["steps"] == 10
+
+
+def test_adapters_are_merged_and_only_what_was_asked_moves(start):
+    train(options(start, "out", lora=LoraOptions(4, 8)))
+    before, after = weights(start / "model"), weights(start / "out")
+    moved = changed(before, after)
+    projections = {name for name in before if "language_model.layers" in name and "_proj" in name}
+    full = {n for n in before if "multi_modal_projector" in n or "cross_attention" in n}
+    assert moved | {"model.cross_attention.key.bias"} == projections | full
+    adapter = json.loads((start / "out/checkpoint-10/adapter_config.json").read_text())
+    assert (adapter["r"], adapter["lora_alpha"]) == (4, 8)
+
+
+def test_a_trained_folder_opens_with_transformers_and_answers(start, tools):
+    returned = train(options(start, "out", lora=LoraOptions(4, 8)))
+    model = AutoModelForImageTextToText.from_pretrained(start / "out")
+    processor = AutoProcessor.from_pretrained(start / "out")
+    assert type(model) is TunaForConditionalGeneration
+    assert type(processor) is TunaProcessor
+    inputs = processor(
+        tools.picture(0), "<image> what is this ?", [tools.retrieval("car")], return_tensors="pt"
+    )
+    with torch.no_grad():
+        assert torch.equal(model(**inputs).logits, returned.eval()(**inputs).logits)
+    assert model.generate(**inputs, max_new_tokens=2).shape[1] > inputs["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize("name", ["no_tags", "no_tag_tuning"])
+def test_a_control_without_tags_in_training_reads_no_retrievals(start, name):
+    train(options(start, "out", data={"control": name, "retrievals": None}))
+    moved = changed(weights(start / "model"), weights(start / "out"))
+    assert "model.multi_modal_projector.linear_1.weight" in moved
+    assert not any("cross_attention" in one for one in moved)
+
+
+def test_lions_token_is_trained_by_lions_control_only(start):
+    train(options(start, "lion", data={"control": "lion"}))
+    assert "model.soft_token.weight" in changed(weights(start / "model"), weights(start / "lion"))
+
+
+def test_a_llava_checkpoint_with_its_clip_is_a_start(start, llava_parts):
+    llava_parts.llava.save_pretrained(start / "llava")
+    llava_parts.processor.save_pretrained(start / "llava")
+    llava_parts.clip.save_pretrained(start / "clip")
+    llava_parts.clip_tokenizer.save_pretrained(start / "clip")
+    from_llava = dataclasses.replace(
+        options(start, "out"), model=str(start / "llava"), clip=str(start / "clip")
+    )
+    train(dataclasses.replace(from_llava, weighting="exponential", temperature=20.0))
+    config = TunaForConditionalGeneration.from_pretrained(start / "out").config
+    assert (config.weighting, config.temperature) == ("exponential", 20.0)
+    with pytest.raises(ConfigurationError, match="give --clip too"):
+        train(dataclasses.replace(from_llava, clip=None, output=str(start / "none")))
+    with pytest.raises(ConfigurationError, match="has its CLIP"):
+        more = {"model": str(start / "model"), "output": str(start / "none")}
+        train(dataclasses.replace(from_llava, **more))
+
+
+def test_a_training_that_goes_on_must_be_the_same(start):
+    train(options(start, "out"))
+    with pytest.raises(ConfigurationError, match="the folder is not empty"):
+        train(options(start, "out"))
+    with pytest.raises(ConfigurationError, match="--resume: --seed is not what"):
+        train(options(start, "out", data={"seed": 5}, resume=True))
+    rows = json.loads((start / "rows.json").read_text())
+    (start / "rows.json").write_text(json.dumps(rows[1:]))
+    with pytest.raises(ConfigurationError, match="--data is not what"):
+        train(options(start, "out", resume=True))
+
+
+def test_a_row_that_changes_under_a_training_ends_it(start, monkeypatch):
+    step = TunaTrainer.training_step
+
+    def image_vanishes(self, *arguments, **more):
+        (start / "images/0.png").unlink(missing_ok=True)
+        return step(self, *arguments, **more)
+
+    monkeypatch.setattr(TunaTrainer, "training_step", image_vanishes)
+    with pytest.raises(ConfigurationError, match="could be used when the training began"):
+        train(options(start, "out"))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"retrievals": None}, "give --retrievals"),
+        ({"image_folder": "nowhere"}, "no such folder"),
+        ({"retrievals": "nowhere"}, "there are no retrievals"),
+        ({"data": "nowhere.json"}, "cannot be read"),
+        ({"control": "tun"}, "nearest: tuna"),
+        ({"control": "no_tags", "random_tags": 0.5}, "--control no_tags has none"),
+        ({"control": "no_tags", "retrievals": None, "tag_dropout": 0.5}, "They need tags"),
+    ],
+)
+def test_what_cannot_work_is_said_before_a_step(start, data, said):
+    with pytest.raises(ConfigurationError, match=said):
+        train(options(start, "out", data=data))
+    assert not list(start.glob("out/checkpoint-*"))
+
+
+def test_bad_rows_are_listed_with_their_reasons_and_the_counts_reconcile(start, capsys):
+    rows = json.loads((start / "rows.json").read_text())
+    (start / "images/torn.png").write_bytes((start / "images/0.png").read_bytes()[:60])
+    (start / "secret.png").write_bytes((start / "images/0.png").read_bytes())
+
+    def row(image: str | None, question: str, answer: str = "yes") -> dict:
+        turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+        return {"id": image or question, "image": image, "conversations": turns}
+
+    bad = {
+        "unsafe_path": row("../secret.png", "<image>"),
+        "image_missing": row("gone.png", "<image>"),
+        "image_undecodable": row("torn.png", "<image>"),
+        "special_token": row(None, "what is this ?", "a <tag> car"),
+        "too_long": row(None, "car " * 300),
+        "no_retrieval": row("extra.png", "<image>"),
+        "marker": row("0.png", "what is this ?"),
+    }
+    (start / "images/extra.png").write_bytes((start / "images/0.png").read_bytes())
+    (start / "rows.json").write_text(json.dumps([*bad.values(), *rows]))
+    command = ["train", "--model", start / "model", "--output", start / "out"]
+    command += ["--data", start / "rows.json", "--image-folder", start / "images"]
+    command += ["--retrievals", start / "tags.parquet", "--batch_size=4", "--max-steps", "1"]
+    command += ["--batch-size-per-device", 4, "--max-length", 200, "--device", "cpu"]
+    assert main([str(word) for word in [*command, "--num-workers", 0]]) == 0
+    rejects = pq.read_table(start / "out/rejects.parquet").to_pylist()
+    assert [reject["reason"] for reject in rejects] == list(bad)
+    summary = json.loads((start / "out" / SUMMARY).read_text())
+    assert summary["rows"] == {"read": 25, "trained_on": 18, "rejected": dict.fromkeys(bad, 1)}
+    assert summary["steps"] == 1
+    assert main([str(word) for word in command]) == 1
+    assert "the folder is not empty" in capsys.readouterr().err

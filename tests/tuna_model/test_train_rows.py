@@ -11,8 +11,8 @@ import pytest
 
 from tagmine.errors import ConfigurationError
 from tuna_model import instruction_file
-from tuna_model.instruction_rows import REASONS, RowRejected, Turn, read_conversation
 from tuna_model.instruction_file import BadRow, RowReader, row_places
+from tuna_model.instruction_rows import REASONS, RowRejected, Turn, read_conversation
 from tuna_model.length_groups import ModalityLengthSampler
 from tuna_model.training_rows import (
     REJECTS_FILE,
