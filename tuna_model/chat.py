@@ -100,12 +100,16 @@ def run(arguments: argparse.Namespace) -> None:
     options = read_options(arguments)
     image = read_photo(options.image)
     # Late: torch takes seconds to import, and a photo that cannot be read needs none of it.
+    import transformers
+
     from tuna_model.answering import load_answerer
     from tuna_model.controls import control_named
     from tuna_model.tag_source import check_source, open_source
 
     control = control_named(options.control)
     check_source(options.control, control, options.source)
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     answerer = load_answerer(options.model, options.control, options.device)
     source = open_source(answerer.control, options.source)
     retrieval = source.find([options.image], [image])[0]

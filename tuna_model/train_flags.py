@@ -20,9 +20,10 @@ from tuna_model.train_options import (
 
 EXAMPLES = """\
 examples:
-  tagmine retrieve llava-665k.tar --datastore cc12m-tags --out llava-tags.parquet
+  tagmine retrieve llava_v1_5_mix665k.json --image-folder images --datastore cc12m-tags \\
+      --out llava-tags
   tagmine-tuna train --model llava-1.5-7b --clip clip-vit-large-patch14-336 \\
-      --data llava_v1_5_mix665k.json --image-folder images --retrievals llava-tags.parquet \\
+      --data llava_v1_5_mix665k.json --image-folder images --retrievals llava-tags \\
       --output tuna-7b
   accelerate launch --config_file $(tagmine-tuna train --configs)/multi_gpu.yaml \\
       -m tuna_model.main train --deepspeed zero3 …the same flags
@@ -67,8 +68,8 @@ def _add_data(group) -> None:
     )
     group.add_argument(
         "--retrievals",
-        metavar="FILE",
-        help="Parquet written by `tagmine retrieve`, keyed by the rows' image paths",
+        metavar="DIR",
+        help="what `tagmine retrieve` found for --data: a folder, or one file of it",
     )
     group.add_argument(
         "--control",

@@ -48,7 +48,7 @@ class DataOptions:
     Attributes:
         data: LLaVA's instruction file.
         image_folder: where the images of its rows are; None for text only.
-        retrievals: Parquet of `tagmine retrieve`; None for none.
+        retrievals: folder or file of `tagmine retrieve`; None for none.
         control: name of one of `tuna_model.controls`.
         max_length: tokens of a row, image and tags included.
         tag_dropout: share of tags that are left out at random.

@@ -129,7 +129,7 @@ def make_loader(data: DataOptions, control: Control, processor: TunaProcessor) -
     tags = control.tags_in_training and control.source != "none"
     if tags and data.retrievals is None and folder is not None:
         raise ConfigurationError(
-            f"--control {data.control} trains with tags: give --retrievals FILE, which `tagmine "
+            f"--control {data.control} trains with tags: give --retrievals DIR, which `tagmine "
             "retrieve` writes, or --control no_tags to train plain LLaVA."
         )
     stored = StoredRetrievals(data.retrievals) if tags and data.retrievals is not None else None
