@@ -128,7 +128,8 @@ def _figure(photo: Image.Image, tags: tuple[ExplainedTag, ...], scale: float) ->
     size = " or ".join(f"{rows} × {columns}" for rows, columns in sorted(grids))
     said = (
         f"<figcaption>{legend(scale)}<p>Attention of the chosen tag over a grid of {size} cells, "
-        "drawn smooth. 1 is an even look at all of them. All tags have one scale.</p></figcaption>"
+        "drawn smooth: dark is less than an even look at all of them, warm is more. All tags have "
+        "one scale.</p></figcaption>"
         if maps
         else ""
     )

@@ -25,9 +25,12 @@ main:has(input[name=tag]:checked):not(:has(#none:checked)) .seen {
   box-shadow: 0 0 0 200rem rgb(0 0 0 / .6); }
 .map { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0; }
 .photo figcaption { font-size: .82rem; line-height: 1.4; margin-top: .6rem; }
-.scale { max-width: 22rem; } .scale svg { display: block; width: 100%; height: .6rem; }
-.scale > div { display: flex; justify-content: space-between; color: var(--text);
+.scale { max-width: 22rem; } .scale svg { display: block; width: 100%; height: .75rem;
+  border: 1px solid var(--quiet); border-radius: .2rem; background: #fff; }
+.scale > div { display: grid; grid-template-columns: 1fr 1fr 1fr; color: var(--text);
   font-variant-numeric: tabular-nums; }
+.scale span:nth-child(2) { transform: translateX(-.9rem); } .scale span:last-child {
+  text-align: right; }
 .photo figcaption p { margin: .35rem 0 0; }
 fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
 fieldset legend { color: var(--quiet); font-size: .88rem; padding: 0; margin-bottom: .4rem; }
@@ -55,8 +58,10 @@ fieldset legend { color: var(--quiet); font-size: .88rem; padding: 0; margin-bot
 .near .score { font-weight: 600; font-variant-numeric: tabular-nums; }
 .near .gave { color: var(--quiet); font-size: .85rem; margin: .4rem 0 0; }
 @media (max-width: 48rem) {
-  .look { grid-template-columns: minmax(0, 1fr); gap: 1rem; }
-  .photo { top: 0; z-index: 1; background: var(--card); padding: .5rem 0; }
+  /* A grid's cell would hold the photo fast; here it stays in sight while the list scrolls. */
+  .look { display: block; }
+  .photo { top: 0; z-index: 1; background: var(--card); padding: .5rem 0; max-width: none; }
+  .read input { scroll-margin-top: 54vh; }
   .frame > img { max-height: 42vh; width: auto; max-width: 100%; }
   .frame { width: fit-content; margin: 0 auto; }
   .photo figcaption p { display: none; }

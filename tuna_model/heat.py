@@ -11,15 +11,17 @@ from PIL import Image
 
 from tuna_model.explanation import Grid
 
-# From dark to bright with rising lightness, so that it reads in grey and to the colour-blind too.
+# Red, green, blue, opacity by place on the scale, on which an even look stands at a third: less
+# than that darkens, more is warm, and an even map leaves the photo as it is. Beyond the third
+# lightness rises, so that it reads in grey and to the colour-blind too.
+_EVEN = 1 / 3
 _STOPS = (
-    (0.0, (10, 7, 34)),
-    (0.25, (88, 16, 110)),
-    (0.5, (176, 42, 91)),
-    (0.75, (237, 105, 37)),
-    (1.0, (252, 230, 110)),
+    (0.0, (8, 7, 30, 0.62)),
+    (_EVEN, (8, 7, 30, 0.0)),
+    (_EVEN, (190, 20, 60, 0.0)),
+    (0.6, (225, 70, 40, 0.6)),
+    (1.0, (255, 232, 100, 0.8)),
 )
-_OPACITY = (0.3, 0.72)
 # Below twice an even look a map shows little but noise, and is not stretched to look like more.
 _LEAST_SCALE = 2.0
 
@@ -35,33 +37,41 @@ def heat_map(grid: Grid, scale: float) -> str:
 
     Args:
         grid: rows of cells, of sum 1.
-        scale: the multiple of an even look that has the brightest colour.
+        scale: the multiple of an even look that has the brightest colour, above 1.
     """
     cells = np.asarray(grid, np.float64)
-    share = np.clip(cells * cells.size / scale, 0, 1)
-    places = [place for place, _ in _STOPS]
-    bands = [np.interp(share, places, [colour[i] for _, colour in _STOPS]) for i in range(3)]
-    bands.append(255 * np.interp(share, (0, 1), _OPACITY))
+    looks = np.clip(cells * cells.size, 0, scale)
+    above = _EVEN + (1 - _EVEN) * (looks - 1) / (scale - 1)
+    place = np.where(looks < 1, _EVEN * looks, above)
+    less, more = _STOPS[:2], _STOPS[2:]
+    bands = [
+        np.where(looks < 1, _between(place, less, band), _between(place, more, band))
+        for band in range(4)
+    ]
+    bands[3] = 255 * bands[3]
     pixels = np.stack(bands, axis=-1).round().astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def _between(place: np.ndarray, stops: Sequence[tuple], band: int) -> np.ndarray:
+    return np.interp(place, [at for at, _ in stops], [colour[band] for _, colour in stops])
+
+
 def legend(scale: float) -> str:
     """The colours with their meaning, as SVG with numbers below."""
     stops = "".join(
-        f'<stop offset="{place:g}" stop-color="rgb{colour}"/>' for place, colour in _STOPS
-    )
-    marks = "".join(
-        f"<span>{value:.2g} ×</span>" if value else "<span>0</span>"
-        for value in (0.0, scale / 2, scale)
+        f'<stop offset="{place:.4f}" stop-color="rgb{colour[:3]}" stop-opacity="{colour[3]:g}"/>'
+        for place, colour in _STOPS
     )
     return (
-        '<div class="scale" role="img" aria-label="Colours from dark, not looked at, to bright">'
+        '<div class="scale" role="img" aria-label="Dark: looked at less than evenly; clear: '
+        f'evenly; warm and bright: more, up to {scale:.2g} times">'
         '<svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><defs>'
         f'<linearGradient id="heat">{stops}</linearGradient></defs>'
-        f'<rect width="100" height="4" fill="url(#heat)"/></svg><div>{marks}</div></div>'
+        '<rect width="100" height="4" fill="url(#heat)"/></svg>'
+        f"<div><span>0</span><span>even</span><span>{scale:.2g} ×</span></div></div>"
     )
 
 

@@ -153,19 +153,31 @@ def test_the_maps_are_those_of_the_tags(page):
         data = base64.b64decode(attributes["src"].removeprefix("data:image/png;base64,"))
         pixels = np.asarray(Image.open(io.BytesIO(data)))
         assert pixels.shape == (4, 4, 4)
-        brightest = np.unravel_index(pixels.sum(-1).argmax(), (4, 4))
-        expected = np.unravel_index(np.argmax(tag.attention), (4, 4))
-        assert brightest == expected
+        brightest = (pixels[..., :3].sum(-1) * pixels[..., 3].astype(int)).argmax()
+        assert brightest == np.argmax(tag.attention)
         assert attributes["src"].endswith(heat_map(tag.attention, scale))
         assert where(tag.attention) in attributes["alt"]
+
+
+def pixels_of(attention: tuple, scale: float) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(heat_map(attention, scale)))))
 
 
 def test_a_map_is_not_stretched_to_look_like_more():
     even = grid(0, 0, floor=1e6)
     assert even_scale([even]) == 2
     assert even_scale([even, grid(0, 0)]) == pytest.approx(16 * 1.01 / 1.16)
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(heat_map(even, 2)))))
-    assert np.ptp(pixels.reshape(16, 4), axis=0).max() <= 1
+    # The photo is seen as it is.
+    assert pixels_of(even, 2)[..., 3].max() == 0
+
+
+def test_less_than_even_darkens_and_more_is_warm():
+    pixels = pixels_of(((0.0, 0.25), (0.3, 0.45)), 2).astype(int)
+    colours, opacity = pixels[..., :3].sum(-1), pixels[..., 3]
+    assert colours[0, 0] < 60 and opacity[0, 0] > 100
+    assert opacity[0, 1] == 0
+    assert 0 < opacity[1, 0] < opacity[1, 1] and colours[1, 0] < colours[1, 1]
+    assert pixels[1, 1, 0] > pixels[1, 1, 2]
 
 
 @pytest.mark.parametrize(
