@@ -132,21 +132,20 @@ def load_answerer(
         ConfigurationError: for a folder without a model of this kind, or an unknown device or
             dtype.
     """
+    from tuna_model.from_llava import load_pretrained
     from tuna_model.modeling_tuna import TunaForConditionalGeneration
     from tuna_model.processing_tuna import TunaProcessor
 
     place = torch_device(device)
     if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise ConfigurationError(f"dtype {dtype!r}: give auto, float32, bfloat16 or float16.")
-    try:
-        model = TunaForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-        processor = TunaProcessor.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        cause = str(error).splitlines()[0]
+    if not Path(folder).is_dir():
         raise ConfigurationError(
-            f"{folder} cannot be loaded as a TUNA model: {cause} Give a folder that tagmine-tuna "
-            "train wrote."
-        ) from error
+            f"{folder} is no folder. Give one that tagmine-tuna train wrote; download what is on a "
+            "hub first."
+        )
+    model = load_pretrained(TunaForConditionalGeneration, folder, "TUNA", dtype=dtype)
+    processor = load_pretrained(TunaProcessor, folder, "TUNA's processor")
     chosen = control_named(control, model.config.weighting)
     model.apply_control(chosen)
     return Answerer(model.to(place).eval(), processor, chosen)

@@ -67,14 +67,15 @@ def explain(
 
 
 def write_explanation(explanation: Explanation, photo: Image.Image, page: Path) -> Path:
-    """Write the page, and the same as JSON beside it; returns where the JSON is.
+    """Write the page, and the same as JSON beside it, as NAME.html.json; returns where that is.
 
     Raises:
         OSError: when they cannot be written.
     """
     from tuna_model.explain_page import write_page
 
-    record = page.with_suffix(".json")
+    # Not NAME.json, where a photo's own annotations may be.
+    record = page.with_name(f"{page.name}.json")
     data = json.dumps(explanation.as_record(), ensure_ascii=False, allow_nan=False, indent=1)
     write_atomically(record, (data + "\n").encode())
     write_page(explanation, photo, page)

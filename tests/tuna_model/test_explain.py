@@ -100,7 +100,7 @@ def test_page_and_json_are_written_side_by_side(answerer, tools, tmp_path):
     photo = tools.picture(1)
     shown = explain(answerer, photo, "what ?", tools.retrieval("dog"), decoding=SHORT)
     record = write_explanation(shown, photo, tmp_path / "seen" / "answer.html")
-    assert record == tmp_path / "seen" / "answer.json"
+    assert record == tmp_path / "seen" / "answer.html.json"
     read = json.loads(record.read_text())
     assert read["tags"][0]["text"] == "dog" and len(read["tags"][0]["attention"]) == 4
     page = (tmp_path / "seen" / "answer.html").read_text()
