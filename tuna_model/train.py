@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -48,13 +47,16 @@ def train(options: TrainOptions) -> PreTrainedModel:
         DatastoreError: for retrievals that cannot be read.
     """
     output = Path(options.output).absolute()
-    _check_output(output, options.resume)
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     arguments = training_arguments(options)
     # New adapters are drawn from the seed too.
     set_seed(options.data.seed)
-    with locked(output) if arguments.should_save else contextlib.nullcontext():
+    if not arguments.should_save:
+        return _train(options, output, arguments)
+    # Not by the others: they may come when the first has written already.
+    _check_output(output, options.resume)
+    with locked(output):
         return _train(options, output, arguments)
 
 

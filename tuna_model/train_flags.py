@@ -97,7 +97,7 @@ def _add_data(group) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="noise: put in this share of tags of other images (default: %(default)s)",
+        help="noise: put a tag of another image in the place of this share (default: %(default)s)",
     )
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,6 +25,7 @@ from tuna_model.train import SUMMARY, train
 from tuna_model.train_options import DataOptions, LoraOptions, Schedule, TrainOptions
 from tuna_model.trainer import TunaTrainer, last_checkpoint
 
+ROOT = Path(__file__).parents[2]
 KINDS = ("car", "dog", "boat", "tree")
 COLOURS = ("red", "blue", "green")
 
@@ -32,7 +37,7 @@ def start(tmp_path, tiny_tuna, tiny_processor, tools) -> Path:
     tiny_processor.save_pretrained(tmp_path / "model")
     (tmp_path / "images").mkdir()
     rows, found = [], []
-    for number in range(18):
+    for number in range(20):
         kind, colour = KINDS[number % 4], COLOURS[number % 3]
         turns = [
             {"from": "human", "value": "<image>\nwhat is this ?"},
@@ -275,7 +280,54 @@ def test_bad_rows_are_listed_with_their_reasons_and_the_counts_reconcile(start, 
     rejects = pq.read_table(start / "out/rejects.parquet").to_pylist()
     assert [reject["reason"] for reject in rejects] == list(bad)
     summary = json.loads((start / "out" / SUMMARY).read_text())
-    assert summary["rows"] == {"read": 25, "trained_on": 18, "rejected": dict.fromkeys(bad, 1)}
+    assert summary["rows"] == {"read": 27, "trained_on": 20, "rejected": dict.fromkeys(bad, 1)}
     assert summary["steps"] == 1
     assert main([str(word) for word in command]) == 1
     assert "the folder is not empty" in capsys.readouterr().err
+
+
+def test_activations_computed_twice_give_the_same_weights(start):
+    train(options(start, "kept"))
+    train(options(start, "twice", gradient_checkpointing=True))
+    kept, twice = weights(start / "kept"), weights(start / "twice")
+    for name in kept:
+        torch.testing.assert_close(kept[name], twice[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("lora", [None, LoraOptions(4, 8)])
+def test_bf16_keeps_trained_weights_in_fp32_and_merges_adapters(start, lora):
+    options_of = options(start, "out", precision="bf16", lora=lora, gradient_checkpointing=True)
+    train(options_of)
+    before, after = weights(start / "model"), weights(start / "out")
+    assert after["lm_head.weight"].dtype == (torch.float32 if lora is None else torch.bfloat16)
+    projection = "model.language_model.layers.0.mlp.down_proj.weight"
+    assert not torch.equal(before[projection].bfloat16(), after[projection].bfloat16())
+    assert all(torch.isfinite(tensor.float()).all() for tensor in after.values())
+
+
+def test_two_processes_train_as_one(start):
+    words = ["train", "--model", start / "model", "--data", start / "rows.json"]
+    words += ["--image-folder", start / "images", "--retrievals", start / "tags.parquet"]
+    words += ["--batch-size", 4, "--batch-size-per-device", 2, "--device", "cpu", "--epochs", 2]
+    words += ["--learning-rate", 1e-2, "--max-length", 200, "--num-workers", 0]
+    command = [sys.executable, "-m", "tuna_model.main", *map(str, words)]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # What accelerate launch and torchrun set.
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen(
+            [*command, "--output", str(start / "two")],
+            env=os.environ | world | {"RANK": rank, "LOCAL_RANK": rank},
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+        )
+        for rank in "01"
+    ]
+    said = [process.communicate(timeout=300)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    train(options(start, "one"))
+    one, two = weights(start / "one"), weights(start / "two")
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=1e-5)
