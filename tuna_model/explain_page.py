@@ -157,7 +157,7 @@ def _tag_row(place: int, tag: ExplainedTag, heaviest: float, total: int, said: b
     if total:
         about.append(f"{tag.votes} of {total} neighbours")
     if tag.attention:
-        about.append(f"looked {where(tag.attention)} ({plain(tag.peak, 2)} ×)")
+        about.append(f"looked {where(tag.attention)} ({plain(tag.peak, 2)}\u00a0×)")
     badge = ' <span class="badge good">✓ in the answer</span>' if said else ""
     weight = "" if tag.weight is None else f"{tag.weight:.3f}"
     measured = "" if tag.weight is None else bar(tag.weight / heaviest if heaviest else 0.0)

@@ -135,7 +135,7 @@ def test_it_says_what_the_explanation_says(page):
     assert [a["id"] for a in inputs if "checked" in a] == ["t0"]
     rows = [said for _, said in page.all("label")]
     assert "toilet" in rows[0] and "✓ in the answer" in rows[0] and "0.600" in rows[0]
-    assert "cosine 0.310 · 3 of 3 neighbours · looked bottom left (14 ×)" in rows[0]
+    assert "cosine 0.310 · 3 of 3 neighbours · looked bottom left (14\u00a0×)" in rows[0]
     assert "✓ in the answer" in rows[1] and "✓" not in rows[2]
     assert "cosine -0.020" in rows[2] and "looked evenly" in rows[2]
     answers = [said for _, said in page.all("dd")][:2]
@@ -257,6 +257,9 @@ addEventListener('load', () => {
   const outer = [...document.querySelectorAll('body *')];
   found.wide = outer.filter(e => !e.closest('.skip, svg, .frame')
     && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + '.' + e.className);
+  const photo = document.querySelector('.photo');
+  scrollTo({top: photo.getBoundingClientRect().top + scrollY + 100, behavior: 'instant'});
+  found.stuck = Math.round(photo.getBoundingClientRect().top) == 0;
   found.scroll = document.documentElement.scrollWidth;
   document.title = JSON.stringify(found);
 });
@@ -301,6 +304,8 @@ def test_a_browser_shows_the_chosen_map_in_its_place(browser, tmp_path, width):
         "crop": list(CROP),
         "wide": [],
         "scroll": width,
+        # On a phone the photo stays in sight while the list of tags scrolls.
+        "stuck": width < 500,
     }
 
 
