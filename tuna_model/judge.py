@@ -213,6 +213,7 @@ class HttpJudge:
         self._headers = {"Content-Type": "application/json"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
+        self._key = key
         self._model = model
         self._timeout = timeout
         self._retries = retries
@@ -261,6 +262,8 @@ class HttpJudge:
                 reply = response.read(MAX_REPLY_BYTES + 1)
         except urllib.error.HTTPError as error:
             said = error.read(400).decode(errors="replace")
+            # What is refused may be quoted, and this goes into a file.
+            said = said.replace(self._key, "(the key)") if self._key else said
             raise JudgeError(f"http_{error.code}", said, _retry_after(error)) from error
         except (OSError, http.client.HTTPException) as error:
             raise JudgeError("no_reply", str(error), 0.0) from error

@@ -130,6 +130,14 @@ def test_each_failure_has_its_reason(endpoint, replies, reason):
     assert len(endpoint.asked) == len(replies)
 
 
+def test_a_key_that_the_endpoint_quotes_is_not_kept(endpoint, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "a-secret-key")
+    endpoint.replies.append((401, {}, b"Incorrect API key provided: a-secret-key."))
+    with pytest.raises(JudgeError) as caught:
+        HttpJudge(endpoint.url, "m").compare(PAIR)
+    assert caught.value.detail == "Incorrect API key provided: (the key)."
+
+
 def test_an_endpoint_that_is_not_there_is_a_reason_too(endpoint):
     endpoint.server.server_close()
     with pytest.raises(JudgeError, match="no_reply"):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipelines.main import main as tagmine
 from tuna_model.answering import load_answerer
+from tuna_model.controls import CONTROLS
 from tuna_model.main import main as tagmine_tuna
 from tuna_model.main import make_parser
 from tuna_model.train_options import CONFIGS
@@ -179,10 +180,43 @@ def test_commands_that_need_gpus_have_flags_that_exist():
 
 
 def test_the_controls_of_the_page_are_those_there_are():
-    from tuna_model.controls import CONTROLS
-
     table = PAGE.split("The paper's ablation is one switch")[1].split("A datastore that holds")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(CONTROLS)
+
+
+@pytest.mark.parametrize("control", list(CONTROLS))
+def test_every_control_of_the_table_runs(ran, folder, tmp_path, control):
+    words = ["eval", "--task", "pope", "--questions", f"{folder}/coco_pope_adversarial.json"]
+    words += ["--image-folder", f"{folder}/val2014", "--model", f"{folder}/tuna-7b"]
+    words += ["--datastore", f"{folder}/cc12m-tags", "--control", control]
+    words += ["--out", f"{tmp_path}/results.json", *MORE["eval"].split()]
+    assert tagmine_tuna(words) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["run"]["control"] == control and results["scores"]["answered"] == 4
+
+
+def test_where_tags_come_from_is_as_the_flags_say(ran, folder):
+    from index import open_datastore
+    from tuna_model.retrieval import commonest_tags
+    from tuna_model.tag_source import SourceOptions, open_source
+
+    photo = Image.open(folder / "photo.jpg").convert("RGB")
+    store = (str(folder / "cc12m-tags"),)
+
+    def found(control: str, **options):
+        source = open_source(CONTROLS[control], SourceOptions(store, **options))
+        return source.find(["photo.jpg"], [photo])[0]
+
+    common = commonest_tags(open_datastore(store[0]).vocabulary, 10)
+    small = {"vocabulary": 10, "max_tags": 4}
+    drawn = [tuple(t.text for t in found("random_tags", seed=i, **small).tags) for i in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2] and set(drawn[0] + drawn[2]) <= set(common)
+    nearest = [tag.text for tag in found("tagger_tags", **small).tags]
+    assert len(nearest) == 4 and set(nearest) <= set(common)
+    retrieved = found("tuna", k=3, max_tags=2, clip_model="demo")
+    assert (len(retrieved.neighbours), len(retrieved.tags)) == (3, 2)
+    assert found("captions", k=1).neighbours == retrieved.neighbours[:1]
+    assert found("no_tags").tags == ()
 
 
 def test_the_programs_of_the_page_run(ran, folder, monkeypatch, capsys):
