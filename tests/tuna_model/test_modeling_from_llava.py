@@ -70,6 +70,7 @@ def test_a_saved_llava_and_clip_become_a_tuna(llava_parts, tiny_processor, tools
 def test_a_tuna_is_kept_as_any_model_of_transformers(tiny_tuna, tiny_processor, tools, tmp_path):
     torch.nn.init.normal_(tiny_tuna.model.cross_attention.value.weight)
     tiny_tuna.config.cross_attention_trainable = False
+    tiny_tuna.freeze()
     tiny_tuna.save_pretrained(tmp_path)
     tiny_processor.retriever = object()
     tiny_processor.save_pretrained(tmp_path)
