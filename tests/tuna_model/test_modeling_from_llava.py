@@ -324,7 +324,7 @@ def test_keys_fitted_to_pictures_look_where_the_object_is(demo_encoder, demo_par
     """In the demo world: of two objects, one on the other, the upper is looked for above."""
     tuna, processor = demo_parts
     pixels = processor.image_processor(
-        [draw(sample_scene("street", seed)) for seed in range(60)], return_tensors="pt"
+        [draw(sample_scene("street", seed), 64) for seed in range(60)], return_tensors="pt"
     )["pixel_values"]
     assert fit_keys(tuna, demo_encoder, pixels) > 0.8
     scenes = [sample_scene("street", seed, count=2) for seed in range(1000, 1150)]
@@ -333,7 +333,7 @@ def test_keys_fitted_to_pictures_look_where_the_object_is(demo_encoder, demo_par
     height = []
     for scene in scenes:
         inputs = processor(
-            images=[draw(scene)],
+            images=[draw(scene, 64)],
             text=QUESTION,
             retrievals=[retrieval_of([o.kind.name for o in scene.objects])],
             return_tensors="pt",
