@@ -26,7 +26,7 @@ examples:
       --data llava_v1_5_mix665k.json --image-folder images --retrievals llava-tags \\
       --output tuna-7b
   accelerate launch --config_file $(tagmine-tuna train --configs)/multi_gpu.yaml \\
-      -m tuna_model.main train --deepspeed zero3 …the same flags
+      -m tuna_model.main train --deepspeed zero2 …the same flags
   tagmine-tuna train --lora 128 --batch-size-per-device 8 …the same flags
 
 The defaults are the paper's recipe: one epoch, 128 rows a step, learning rate 2e-5, cosine after a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.resources
 import json
 from pathlib import Path
 
@@ -74,7 +75,9 @@ def _load(
             "openai/clip-vit-large-patch14-336."
         )
     llava = load_pretrained(AutoProcessor, options.model, "LLaVA's processor")
-    tokenizer = load_pretrained(AutoTokenizer, options.clip, "CLIP's tokenizer")
+    # As index.clip_sources names the encoder that the repository ships.
+    folder = importlib.resources.files("demo") / "clip" if options.clip == "demo" else options.clip
+    tokenizer = load_pretrained(AutoTokenizer, str(folder), "CLIP's tokenizer")
     processor = TunaProcessor.from_llava(llava, tokenizer)
     model = TunaForConditionalGeneration.from_llava(
         options.model, options.clip, processor=processor, dtype=dtype

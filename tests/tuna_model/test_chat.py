@@ -49,7 +49,7 @@ def test_one_question_with_a_datastore_and_the_page(model, store, tmp_path, caps
     assert len(out.splitlines()) == 1
     html = page.read_text()
     assert "red car" in html and "what is this ?" in html
-    record = json.loads(page.with_suffix(".json").read_text())
+    record = json.loads((tmp_path / "page.html.json").read_text())
     assert record["answer"] == out.strip()
     assert record["tags"][0]["text"] == "red car" and len(record["tags"]) == 2
     assert all(tag["weight"] > 0 for tag in record["tags"])

@@ -14,12 +14,22 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    CLIPImageProcessor,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+)
 
+from index.encoder import load_encoder
 from index.retrievals import write_retrievals
 from tagmine.errors import ConfigurationError
 from tuna_model.main import main
 from tuna_model.modeling_tuna import TunaForConditionalGeneration
+from tuna_model.open_clip_towers import towers_of_encoder
 from tuna_model.processing_tuna import TunaProcessor
 from tuna_model.train import SUMMARY, train
 from tuna_model.train_options import DataOptions, LoraOptions, Schedule, TrainOptions
@@ -331,3 +341,29 @@ def test_two_processes_train_as_one(start):
     one, two = weights(start / "one"), weights(start / "two")
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=1e-5)
+
+
+def test_the_repositorys_own_clip_may_be_the_tower(start, llava_parts):
+    vision, _ = towers_of_encoder(load_encoder("demo", device="cpu"))
+    sizes = {"hidden_size": 32, "intermediate_size": 32}
+    text = LlamaConfig(vocab_size=96, num_hidden_layers=1, num_attention_heads=2, **sizes)
+    llava = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=vision.config,
+            text_config=text,
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="full",
+            image_token_index=llava_parts.processor.image_token_id,
+            image_seq_length=16,
+        )
+    )
+    llava.model.vision_tower.load_state_dict(vision.state_dict())
+    llava.save_pretrained(start / "llava")
+    images = CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    LlavaProcessor(
+        images, llava_parts.processor.tokenizer, 16, vision_feature_select_strategy="full"
+    ).save_pretrained(start / "llava")
+    train(dataclasses.replace(options(start, "out"), model=str(start / "llava"), clip="demo"))
+    trained = TunaForConditionalGeneration.from_pretrained(start / "out")
+    assert not changed(vision.state_dict(), trained.model.vision_tower.state_dict())
+    assert changed(llava.lm_head.state_dict(), {"weight": trained.lm_head.weight[:96]})
