@@ -49,7 +49,8 @@ from tagmine.sources import Source
 RERANK_DEPTH = 200
 RERANK_DEPTH_OF_SHORT_CODES = 800
 _SHORT_CODE_BYTES = 48
-_LISTS_PROBED = 1 / 16
+# nprobe for each square root of the number of lists: 64 of 1,024, where recall levels off there.
+_ROOTS_PROBED = 2
 
 
 def assemble_manifest(
@@ -188,7 +189,7 @@ def search_defaults(index_key: str, dim: int) -> tuple[int, int]:
     exact = index_key.endswith("Flat") and not re.search("PCA|OPQ|ITQ", index_key)
     if inverted is None:
         return 0, 0 if exact else RERANK_DEPTH
-    nprobe = min(inverted.nlist, max(16, round(inverted.nlist * _LISTS_PROBED)))
+    nprobe = min(inverted.nlist, max(16, round(_ROOTS_PROBED * inverted.nlist**0.5)))
     if exact:
         return nprobe, 0
     short = inverted.code_size <= _SHORT_CODE_BYTES
