@@ -175,6 +175,9 @@ def test_a_threshold_that_is_missed_stops_a_batch_job(built, tmp_path, capsys):
         (["--sample", "5", "--seed", "-1"], "--seed -1"),
         (["--queries", "nowhere/*.tar"], "matches no file"),
         (["--sample", "5", "--clip-model", "nothing"], "no architecture of open_clip"),
+        (["--sample", "5", "--spacy-model", "no"], "--spacy-model: it says how the captions of"),
+        (["--sample", "5", "--tag-policy", "/no"], "--tag-policy: it says how the captions of"),
+        (["--sample", "5", "--vocabulary", "/no"], "--vocabulary: it says how the captions of"),
         (["--sample", "5", "--flink_masterr=x"], "neither tagmine nor Beam"),
     ],
 )
@@ -184,11 +187,15 @@ def test_what_cannot_work_is_said_before_any_work(built, tmp_path, capsys, flags
     assert says in capsys.readouterr().err and not (out / "report.json").exists()
 
 
-def test_a_shard_of_the_datastore_is_no_held_out_one(built, folder, tmp_path, capsys):
+def test_a_shard_of_the_datastore_is_no_held_out_one(built, folder, tmp_path, capfd):
+    """It is refused before anything is embedded, however many good shards come with it."""
     shutil.copy(folder / "00003.tar", tmp_path / "other-name.tar")
-    command = ["validate", str(built), "--queries", str(tmp_path / "other-name.tar")]
-    assert main([*command, "--out", str(tmp_path / "r")]) == 1
-    assert "this shard is in the datastore, as blocks/00003" in capsys.readouterr().err
+    command = ["validate", str(built), "--queries", str(folder / "held-out.tar")]
+    command += [str(tmp_path / "other-name.tar"), "--out", str(tmp_path / "r")]
+    assert main(command) == 1
+    said = capfd.readouterr().err
+    assert "other-name.tar: this shard is in the datastore, as blocks/00003" in said
+    assert "embed" not in said and not (tmp_path / "r").exists()
 
 
 def test_queries_that_are_mined_otherwise_have_no_agreement(built, folder, tmp_path):
