@@ -74,7 +74,7 @@ def _summary(difference: Difference) -> str:
     )
     lines = "".join(f"<li>{escape(line)}</li>" for line in summary(difference))
     notes = "".join(f"<li>{text(note, _NOTE_LENGTH)}</li>" for note in difference.notes)
-    minded = f'<ul class="notes">{notes}</ul>' if notes else ""
+    minded = f'<ul class="cautions">{notes}</ul>' if notes else ""
     return f'<dl class="facts">{sides}</dl>{minded}<ul>{lines}</ul>'
 
 

@@ -7,6 +7,7 @@ import re
 from index.diff import Difference
 from index.diff_measures import Measure
 from index.diff_tags import TagChanges
+from index.gate_words import asked, measured_value
 from index.report import Gate
 from index.report_page.document import apart, percent, plain, share, size
 
@@ -57,8 +58,10 @@ def gate_state(gate: Gate | None) -> str:
     if gate is None:
         return "not asked"
     value, limit = apart(gate.value, gate.limit)
-    bound = "at least" if gate.at_least else "at most"
-    return f"{'✓ holds' if gate.passed else '✗ fails'}: {value}, {bound} {limit}"
+    said = ", ".join(filter(None, (measured_value(gate, value), asked(gate, limit))))
+    if gate.value is None and gate.passed:
+        return said
+    return f"{'✓ holds' if gate.passed else '✗ fails'}: {said}"
 
 
 def pin_value(value: str) -> str:

@@ -94,6 +94,7 @@ def test_held_out_shards_are_embedded_mined_and_looked_up(built, folder, tmp_pat
     assert same.value > 0.999
     printed = capfd.readouterr().err
     assert "40 held-out queries" in printed and "passed  overlap of the 5 nearest" in printed
+    assert "passed  the datastore opens and answers: no problems\n" in printed
 
 
 def test_the_gallery_shows_queries_and_neighbours_as_pictures(built, folder, tmp_path):
@@ -122,7 +123,11 @@ def test_stored_images_without_themselves_and_several_processes(built, tmp_path)
     assert main([*command, "--out", str(tmp_path / "one")]) == 0
     assert main([*command, "--out", str(tmp_path / "two"), "--num-workers", "2"]) == 0
     one, two = (read_report(tmp_path / name / "report.json") for name in ("one", "two"))
-    assert not one.held_out and one.queries == 60 and "without their own match" in one.notes[0]
+    assert not one.held_out and one.queries == 60 and "without their own match" in one.cautions[0]
+    assert one.notes == (
+        "15 pictures were embedded again, to see that the encoder is the datastore's",
+    )
+    assert not any("own match" in note for note in one.notes)
     for entry in one.gallery:
         assert entry.key not in {near.key for near in entry.neighbours}
     assert one.sweep != ()
@@ -206,7 +211,9 @@ def test_queries_that_are_mined_otherwise_have_no_agreement(built, folder, tmp_p
     assert main(command) == 0
     report = read_report(tmp_path / "report.json")
     assert report.agreement is None and report.queries == 10
-    assert any("agreement of tags was not measured" in note for note in report.notes)
+    assert any("agreement of tags was not measured" in one for one in report.cautions)
+    gate = next(gate for gate in report.gates if "own tags found" in gate.name)
+    assert gate.value is None and gate.passed and "not measured" in gate.detail
 
 
 def test_the_format_page_names_every_field_of_the_report():
