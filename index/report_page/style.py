@@ -85,6 +85,7 @@ main > section { background: var(--card); border: 1px solid var(--line); border-
   padding: 1.25rem 1.25rem 1rem; margin: 0 0 1.25rem; }
 .two { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.5rem 2.5rem;
   align-items: start; margin-top: .75rem; }
+.two > :last-child:nth-child(odd) { grid-column: 1 / -1; }
 .number, td.number, th.number { font-variant-numeric: tabular-nums; }
 code { font: .9em ui-monospace, monospace; }
 """
