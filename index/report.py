@@ -100,7 +100,8 @@ class ShardHealth:
         parts: how many parts it holds.
         vectors: how many vectors.
         self_lookup: share of sampled stored vectors that find themselves first with re-rank.
-        quantization_error: mean squared distance of sampled vectors to what is stored of them.
+        quantization_error: mean squared distance of sampled vectors to what is stored of them;
+            None where the codes of a fast scan hide it.
         problems: what is wrong with it, empty where nothing is.
     """
 
@@ -110,7 +111,7 @@ class ShardHealth:
     parts: int
     vectors: int
     self_lookup: float
-    quantization_error: float
+    quantization_error: float | None
     problems: tuple[str, ...] = ()
 
 

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
+import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
-from index.ondisk import open_merged
+from index.opening import REPAIR, check_files, check_unit_norm, open_shards, open_trained
 from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
-from index.shards import IndexShards, metric_name, metrics_of, open_index
+from index.shards import IndexShards
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, Manifest, read_manifest
-from tagmine.parts import PartFooter, file_sha256, read_tags_footer
+from tagmine.parts import PartFooter, read_tags_footer
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from index.encoder import Encoder
-
-# Up to this total, opening hashes every file: about 25 ms. Above it, the cards only.
-FULL_CHECK_BYTES = 32 << 20
-# Half precision rounds each value of a unit vector by at most 2^-11 of itself.
-NORM_TOLERANCE = 2e-3
-_ROWS_CHECKED = 8
-_REPAIR = "Run tagmine build again with the same shards to mend it; finished parts are kept."
 
 
 class Datastore:
@@ -54,9 +45,9 @@ class Datastore:
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
-        self.shards = _open_shards(root, manifest)
+        self.shards = open_shards(root, manifest)
         try:
-            self.index_shards = IndexShards(self.shards, _open_trained(root, manifest))
+            self.index_shards = IndexShards(self.shards, open_trained(root, manifest))
         except DatastoreError as error:
             raise DatastoreError(f"{root}: {error}") from error
         self._parts: dict[int, EmbeddingsPart] = {}
@@ -151,7 +142,7 @@ class Datastore:
         Raises:
             ValueError: for vectors of another shape or norm, or numbers out of range.
         """
-        queries = self._check(vectors, k)
+        queries = self._check(vectors, operator.index(k))
         default = self.manifest.index
         effort = Effort(
             default.nprobe if nprobe is None else nprobe,
@@ -214,7 +205,7 @@ class Datastore:
                 )
             opened = open_embeddings(self.root / card.path)
             self._check_maker(opened.footer, self.manifest.encoder.maker)
-            _check_unit_norm(opened)
+            check_unit_norm(opened)
             self._parts[part] = opened
         return self._parts[part]
 
@@ -233,7 +224,7 @@ class Datastore:
         if footer.maker != maker:
             raise DatastoreError(
                 f"{self.root}: part {footer.part} of {footer.stage} was made anew with other "
-                f"options since the manifest was written. {_REPAIR}"
+                f"options since the manifest was written. {REPAIR}"
             )
 
     def rows(self, ids: Sequence[int]) -> dict[int, dict]:
@@ -245,13 +236,14 @@ class Datastore:
             DatastoreError: when a tags part cannot be read.
         """
         found: dict[int, dict] = {}
-        for number in sorted({part_of(row_id) for row_id in ids}):
-            card = self._part_cards.get(number)
-            if card is None:
-                continue
+        by_part: dict[int, list[int]] = {}
+        for row_id in ids:
+            by_part.setdefault(part_of(row_id), []).append(row_id)
+        for number in sorted(by_part.keys() & self._part_cards.keys()):
+            card = self._part_cards[number]
             footer = read_tags_footer(self.root / card.path)
             self._check_maker(footer, self.manifest.tagger.maker)
-            wanted = pa.array([row_id for row_id in ids if part_of(row_id) == number], pa.int64())
+            wanted = pa.array(by_part[number], pa.int64())
             try:
                 table = pq.read_table(
                     self.root / card.path,
@@ -260,7 +252,7 @@ class Datastore:
                 )
             except (OSError, pa.ArrowException) as error:
                 raise DatastoreError(
-                    f"{self.root / card.path} is damaged: {error}. {_REPAIR}"
+                    f"{self.root / card.path} is damaged: {error}. {REPAIR}"
                 ) from error
             found.update((row["id"], row) for row in table.to_pylist())
         floor = self.manifest.vocabulary.min_tag_images
@@ -273,7 +265,10 @@ class Datastore:
 
         Args and errors are those of `search`.
         """
-        ids, scores = self.search(vectors, k)
+        return self.answers(*self.search(vectors, k))
+
+    def answers(self, ids: np.ndarray, scores: np.ndarray) -> list[Answer]:
+        """What `query` gives, for the ids [q, k] and scores [q, k] that `search` gave."""
         rows = self.rows([int(row_id) for row_id in np.unique(ids[ids >= 0])])
         answers = []
         for row_ids, row_scores in zip(ids.tolist(), scores.tolist(), strict=True):
@@ -321,87 +316,12 @@ def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastor
     """
     root = Path(path)
     manifest = read_manifest(root)
-    _check_files(root, manifest)
+    check_files(root, manifest)
     datastore = Datastore(root, manifest)
     datastore.check_norms()
     if encoder is not None:
         datastore.encoder = datastore.accept(encoder)
     return datastore
-
-
-def _check_files(root: Path, manifest: Manifest) -> None:
-    cards = manifest.files()
-    for card in cards:
-        file = root / card.path
-        if not file.is_file():
-            raise DatastoreError(f"{root}: {card.path} is missing. {_REPAIR}")
-        if file.stat().st_size != card.bytes:
-            raise DatastoreError(
-                f"{root}: {card.path} has {file.stat().st_size:,} bytes, the manifest says "
-                f"{card.bytes:,}. {_REPAIR}"
-            )
-    if sum(card.bytes for card in cards) > FULL_CHECK_BYTES:
-        cards = [card for card in cards if card.path.endswith(".json")]
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda card: file_sha256(root / card.path), cards)
-        for card, sha256 in zip(cards, found, strict=True):
-            if sha256 != card.sha256:
-                raise DatastoreError(
-                    f"{root}: {card.path} has been altered: its sha256 is {sha256[:12]}…, the "
-                    f"manifest says {card.sha256[:12]}…. {_REPAIR}"
-                )
-
-
-def _open_shards(root: Path, manifest: Manifest) -> list[faiss.Index]:
-    if manifest.index.merged:
-        return [_open_shard(root, manifest, manifest.index.merged[0], open_merged)]
-    return [_open_shard(root, manifest, card.file, open_index) for card in manifest.index.shards]
-
-
-def _open_trained(root: Path, manifest: Manifest) -> faiss.Index:
-    """A handle of its own, memory-mapped: the search stacks the lists of all shards in it."""
-    card = dataclasses.replace(manifest.index.trained, rows=0)
-    return _open_shard(root, manifest, card, open_index)
-
-
-def _open_shard(
-    root: Path, manifest: Manifest, card: FileCard, open_file: Callable[[Path], faiss.Index]
-) -> faiss.Index:
-    path = root / card.path
-    try:
-        shard = open_file(path)
-    except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1]
-        raise DatastoreError(f"{path} cannot be opened by FAISS: {cause}. {_REPAIR}") from error
-    expected = (manifest.index.dim, card.rows)
-    if (shard.d, shard.ntotal) != expected:
-        raise DatastoreError(
-            f"{path} has {shard.ntotal:,} vectors of {shard.d} dimensions; the manifest says "
-            f"{card.rows:,} of {manifest.index.dim}. {_REPAIR}"
-        )
-    other = [metric for metric in metrics_of(shard) if metric != faiss.METRIC_INNER_PRODUCT]
-    if other:
-        raise DatastoreError(
-            f"{path}: its metric is {metric_name(other[0])}, not inner product, so its scores are "
-            f"no cosines. {_REPAIR}"
-        )
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is not None:
-        inverted.nprobe = manifest.index.nprobe
-    return shard
-
-
-def _check_unit_norm(part: EmbeddingsPart) -> None:
-    """A few rows; `tagmine verify` looks at all."""
-    count = len(part.ids)
-    rows = np.linspace(0, count - 1, min(_ROWS_CHECKED, count)).astype(int)
-    norms = np.linalg.norm(part.vectors[rows].astype(np.float32), axis=1)
-    # Not the other way round: a NaN compares false with everything.
-    if not np.all(np.abs(norms - 1) < NORM_TOLERANCE):
-        raise DatastoreError(
-            f"{part.path} has vectors that are not of unit norm (norms {norms.min():.3f} to "
-            f"{norms.max():.3f}), so inner products are no cosines. Embed the shards again."
-        )
 
 
 def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:

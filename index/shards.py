@@ -172,24 +172,6 @@ def _list_ids(lists: faiss.InvertedLists, number: int) -> np.ndarray:
     return faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)
 
 
-def metrics_of(index: faiss.Index) -> tuple[int, ...]:
-    """The metric of an index and of each index inside it, as FAISS numbers them."""
-    inner = faiss.downcast_index(index)
-    metrics = [inner.metric_type]
-    while isinstance(inner, faiss.IndexPreTransform | faiss.IndexIDMap):
-        inner = faiss.downcast_index(inner.index)
-        metrics.append(inner.metric_type)
-    if isinstance(inner, faiss.IndexIVF):
-        metrics.append(inner.quantizer.metric_type)
-    return tuple(metrics)
-
-
-def metric_name(metric: int) -> str:
-    """What people call a metric of FAISS."""
-    names = {faiss.METRIC_INNER_PRODUCT: "inner product", faiss.METRIC_L2: "L2 distance"}
-    return names.get(metric, f"number {metric}")
-
-
 def search_lists(
     inverted: faiss.IndexIVF, queries: np.ndarray, k: int, lists: np.ndarray, distances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,11 @@ class StoredCodes:
         self.ids = listed[self._order]
         self._ends = np.cumsum(list_sizes(shard))
 
+    @property
+    def readable(self) -> bool:
+        """Whether single codes can be decoded: a fast scan interleaves them, 32 a block."""
+        return not isinstance(self._inverted, faiss.IndexIVFFastScan)
+
     def transform(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors float32 [n, dim] as the codes see them: turned, and cut, as a PCA or OPQ says."""
         return transform(self._shard, vectors)

@@ -12,10 +12,13 @@ from index.exact import leave_out, merge, nothing_found, search_part
 from index.rescoring import exact_scores
 from index.search import Datastore
 from index.shards import IndexShards, inverted_lists_of, list_sizes, transform
+from index.training import trained_ids
 from tagmine.layout import rejects_path
 from tagmine.manifest import TuningCard
 
 QUERIES = 1000
+# Fewer queries than this measure a recall too roughly to choose a setting by.
+LEAST_QUERIES = 200
 _SEED = 20240610
 _DEPTHS = (0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 # Reading a row of the embeddings by its id takes so much longer than a byte of a code in a list.
@@ -57,8 +60,9 @@ def tune(datastore: Datastore, goal: float, at: int, queries: int = QUERIES) -> 
     """The cheapest setting whose recall at `at` is the goal, or the best there is.
 
     Queries are images of the datastore, drawn uniformly and seeded, each of which is left out of
-    its own answers and of the truth. Cost is counted and not timed, so that the same datastore
-    gets the same setting on every machine.
+    its own answers and of the truth. They are images that the index was not trained on, as long as
+    there are at least `LEAST_QUERIES` of those; else of all. Cost is counted and not timed, so
+    that the same datastore gets the same setting on every machine.
 
     Args:
         datastore: with its index finished.
@@ -66,7 +70,8 @@ def tune(datastore: Datastore, goal: float, at: int, queries: int = QUERIES) -> 
         at: how many nearest.
         queries: how many images to ask for.
     """
-    ids, vectors = _draw(datastore, queries)
+    ids, held_out = _draw(datastore, queries)
+    vectors = _vectors(datastore, ids)
     at = min(at, len(datastore) - 1)
     truth = _kth_scores(datastore, ids, vectors, at)
     best: Setting | None = None
@@ -78,7 +83,7 @@ def tune(datastore: Datastore, goal: float, at: int, queries: int = QUERIES) -> 
             continue
         if best is None or _better(setting, best, goal):
             best = setting
-    card = TuningCard(goal, at, round(best.recall, 6), len(ids))
+    card = TuningCard(goal, at, round(best.recall, 6), len(ids), held_out)
     return Tuning(best, card)
 
 
@@ -88,19 +93,24 @@ def _better(setting: Setting, best: Setting, goal: float) -> bool:
     return setting.recall > best.recall
 
 
-def _draw(datastore: Datastore, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids int64 [q] of images in the index and their vectors float32 [q, dim], unit norm."""
-    parts = [card.part for card in datastore.manifest.parts]
-    ids = np.concatenate([_held(datastore, part) for part in parts])
+def _draw(datastore: Datastore, count: int) -> tuple[np.ndarray, bool]:
+    """Ids int64 [q] of images in the index, and whether it was trained on none of them."""
+    ids = np.concatenate([_held(datastore, card.part) for card in datastore.manifest.parts])
+    others = np.setdiff1d(ids, trained_ids(datastore.root), assume_unique=True)
+    held_out = len(others) >= min(count, LEAST_QUERIES, len(ids))
+    ids = others if held_out else ids
     rng = np.random.default_rng(_SEED)
-    ids = np.sort(rng.choice(ids, min(count, len(ids)), replace=False))
+    return np.sort(rng.choice(ids, min(count, len(ids)), replace=False)), held_out
+
+
+def _vectors(datastore: Datastore, ids: np.ndarray) -> np.ndarray:
+    """The embeddings of images, float32 [q, dim], unit norm."""
     vectors = np.empty((len(ids), datastore.manifest.index.dim), np.float32)
-    for part in parts:
+    for part in np.unique(ids >> 32).tolist():
         chosen = np.flatnonzero(ids >> 32 == part)
-        if len(chosen):
-            opened = datastore.embeddings(part)
-            vectors[chosen] = opened.vectors[opened.rows_of(ids[chosen])]
-    return ids, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        opened = datastore.embeddings(part)
+        vectors[chosen] = opened.vectors[opened.rows_of(ids[chosen])]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _kth_scores(datastore: Datastore, ids: np.ndarray, vectors: np.ndarray, at: int) -> np.ndarray:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from index.build import find_left_out
 from index.ondisk import open_merged
-from index.search import NORM_TOLERANCE, Datastore
+from index.opening import NORM_TOLERANCE
+from index.search import Datastore
 from index.shard_health import check_shard, searched_files
 from index.shards import stored_ids
 from index.vocabulary import check_vocabulary

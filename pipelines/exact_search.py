@@ -13,8 +13,9 @@ from apache_beam.utils.shared import Shared
 from pydantic import TypeAdapter
 
 from index.exact import Neighbours, merge, nothing_found, search_part
+from index.opening import NORM_TOLERANCE
 from index.report import ShardHealth
-from index.shard_health import NORM_TOLERANCE, check_shard, indexed_rows, searched_files
+from index.shard_health import check_shard, indexed_rows, searched_files
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import write_atomically

@@ -37,7 +37,7 @@ from pipelines.query_shards import (
 from pipelines.runner import check_runner, run_job
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
-from tagmine.layout import MANIFEST
+from tagmine.layout import MANIFEST, locked
 from tagmine.manifest import Manifest, read_manifest
 from tagmine.parts import file_sha256
 from tagmine.sources import Source, read_sources
@@ -116,15 +116,16 @@ def _report_folder(options: ValidateOptions, root: Path) -> Path:
 @contextlib.contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
     """A folder for queries and results, where workers can see it; a killed one's is removed."""
-    for left in folder.glob(f"{_SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
-        yield Path(scratch)
+    with locked(folder):
+        for left in folder.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
+            yield Path(scratch)
 
 
 def _load_encoder(options: ValidateOptions, manifest: Manifest) -> _Encoding:
     try:
-        encoder = load_encoder(encoder_name(options, manifest))
+        encoder = load_encoder(encoder_name(options.datastore, options.clip_model, manifest))
     except ConfigurationError as error:
         # Stored images have their vectors; only what is embedded now needs the model.
         if options.queries or options.clip_model:

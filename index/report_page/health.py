@@ -101,12 +101,16 @@ def _shards(shards: Sequence[ShardHealth]) -> str:
             number_cell(f"{shard.parts:,}"),
             number_cell(f"{shard.vectors:,}"),
             number_cell(share(shard.self_lookup)),
-            number_cell(plain(shard.quantization_error)),
+            number_cell(_error(shard.quantization_error)),
         ]
         for shard in ordered
     ]
     head = ("shard", "health", "parts", "vectors", "find themselves", "quantization error")
     return "<h3>Shards</h3>" + table("Health of each index shard", head, rows)
+
+
+def _error(error: float | None) -> str:
+    return "not readable" if error is None else plain(error)
 
 
 def _problems(problems: Sequence[str]) -> str:

@@ -139,6 +139,18 @@ def test_what_is_excluded_is_replaced_by_the_next(make_datastore, queries, key):
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
+def test_what_is_excluded_is_allowed_for_in_the_first_search(make_datastore, queries):
+    made = make_datastore(sizes=(900, 800), index_key="IVF16,Flat", limit=900)
+    datastore = open_datastore(made.root)
+    best, _ = datastore.search(queries, 6, nprobe=16, rerank=0)
+    for excluded in (best.tolist(), best[0].tolist()):
+        faiss.cvar.indexIVF_stats.reset()
+        found, _ = datastore.search(queries, 10, nprobe=16, rerank=0, exclude_keys=excluded)
+        # FAISS counts a query each time that it searches for it.
+        assert faiss.cvar.indexIVF_stats.nq == len(queries)
+        assert (found >= 0).all() and not np.isin(found[0], best[0]).any()
+
+
 def test_copies_of_the_query_are_excluded_by_cosine_and_k_are_left(make_datastore):
     made = make_datastore(sizes=(900, 800), index_key="IVF16,PQ8x4", limit=900)
     stored = made.vectors[:20].astype(np.float32)
@@ -192,3 +204,17 @@ def test_vectors_that_were_not_normalised_are_refused(make_datastore, queries):
     (made.root / "manifest.json").write_text(json.dumps(record))
     with pytest.raises(DatastoreError, match="not of unit norm"):
         open_datastore(made.root).search(queries, 5, rerank=5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"exclude_keys": "fashion/00000/000000000"}, r"write \[key\]"),
+        ({"exclude_above": float("nan")}, "exclude_above within"),
+        ({"exclude_above": 1.5}, "exclude_above within"),
+    ],
+)
+def test_exclusions_that_would_exclude_nothing_are_refused(make_datastore, queries, changes, says):
+    datastore = open_datastore(make_datastore(sizes=(60,)).root)
+    with pytest.raises(ValueError, match=says):
+        datastore.search(queries, 5, **changes)
