@@ -8,6 +8,7 @@ Run again, or after an interruption, it keeps the parts that are finished.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -39,17 +40,17 @@ def main() -> int:
     datastore = arguments.out / "datastore"
     command = ["build", f"{shards}/*.tar", "--out", str(datastore), "--clip-model", "demo"]
     command += ["--caption-json-field", "captions"]
-    console.print(f"\n$ tagmine {' '.join(command)}", highlight=False, soft_wrap=True)
+    console.print(f"\n$ tagmine {shlex.join(command)}", highlight=False, soft_wrap=True)
     status = tagmine(command)
     if status == 0:
         unseen = arguments.out / "held-out"
         draw_shards(["--out", str(unseen), "--count", str(_HELD_OUT), "--split", "heldout"])
         command = ["validate", str(datastore), "--queries", f"{unseen}/*.tar"]
-        console.print(f"\n$ tagmine {' '.join(command)}", highlight=False, soft_wrap=True)
+        console.print(f"\n$ tagmine {shlex.join(command)}", highlight=False, soft_wrap=True)
         status = tagmine(command)
     if status == 0:
         question = ["query", str(datastore), str(pictures[0]), "-k", "3"]
-        console.print(f"\n$ tagmine {' '.join(question)}", highlight=False, soft_wrap=True)
+        console.print(f"\n$ tagmine {shlex.join(question)}", highlight=False, soft_wrap=True)
         status = tagmine(question)
     if status == 0:
         page = _show_answers(arguments.out, datastore, pictures)
@@ -59,7 +60,7 @@ def main() -> int:
             "photos, their neighbours and their tags,\nand "
             f"{(datastore / 'report/index.html').absolute().as_uri()} to see how good the index is."
             "\nOr ask again: "
-            f".venv/bin/tagmine query {datastore} {pictures[-1]}",
+            f".venv/bin/tagmine query {shlex.join([str(datastore), str(pictures[-1])])}",
             highlight=False,
             soft_wrap=True,
         )

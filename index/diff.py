@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Literal
 
+from index.diff_basis import Basis, common_basis
 from index.diff_measures import Measure, compare_measures
 from index.diff_parts import PartChanges, compare_parts
 from index.diff_tags import TagChanges, compare_tags
@@ -17,6 +19,7 @@ from tagmine.manifest import Manifest, read_manifest
 from tagmine.parts import file_sha256
 
 REPORT = "report/report.json"
+_REPORT_FILE = "report.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +108,11 @@ def open_side(path: Path) -> Side:
         if path.name == MANIFEST:
             raise DatastoreError(f"{path} is a manifest; give its folder, {path.parent}.")
         return Side(path, None, read_report(path))
+    if path.is_dir() and not (path / MANIFEST).exists() and (path / _REPORT_FILE).is_file():
+        raise DatastoreError(
+            f"{path} is the folder of a report, not of a datastore. Give {path / _REPORT_FILE} for "
+            "the report alone, or the folder of the datastore."
+        )
     manifest = read_manifest(path)
     if not (path / REPORT).is_file():
         return Side(path, manifest, None)
@@ -130,11 +138,12 @@ def compare(before: Side, after: Side, count: int = 20) -> Difference:
     both = before.manifest is not None and after.manifest is not None
     reported = before.report is not None and after.report is not None
     tags = compare_tags(before, after, count) if both else None
+    basis = common_basis(before, after)
     return Difference(
         _card(before),
         _card(after),
-        tuple(_notes(before, after)),
-        compare_measures(before, after, tags),
+        tuple(_notes(before, after, basis)),
+        compare_measures(before, after, tags, basis),
         _pins(before, after),
         _gates(before.report.gates, after.report.gates) if reported else None,
         compare_parts(before, after) if both else None,
@@ -147,31 +156,37 @@ def _card(side: Side) -> SideCard:
     return SideCard(str(side.path), side.name, side.manifest is not None, report)
 
 
-def _notes(before: Side, after: Side) -> list[str]:
+def _notes(before: Side, after: Side, basis: Basis) -> list[str]:
     notes = []
     for side in (before, after):
+        again = f"Run tagmine validate {shlex.quote(str(side.path))} to compare recall and gates."
         if side.outdated:
             notes.append(
                 f"{side.path} has changed since its report was made, so that report is left out. "
-                f"Run tagmine validate {side.path} to compare recall and gates."
+                f"{again}"
             )
         elif side.report is None:
-            notes.append(
-                f"{side.path} has no report. Run tagmine validate {side.path} to compare recall "
-                "and gates."
-            )
+            notes.append(f"{side.path} has no report. {again}")
         if side.manifest is None:
             notes.append(
                 f"{side.path} is a report alone. Give datastores to compare tags, parts and images."
             )
-    first, second = before.report, after.report
-    if first is not None and second is not None:
-        asked = [(report.queries, report.held_out) for report in (first, second)]
-        if asked[0] != asked[1]:
-            notes.append(
-                "The reports were measured with other queries, so recall may differ for that alone."
-            )
+    reported = before.report is not None and after.report is not None
+    if basis.shared is not None and not basis.images:
+        notes.append(
+            f"They have {100 * basis.shared:.0f} % of their images in common, so no number is "
+            "called better or worse."
+        )
+    elif reported and not basis.same_queries:
+        notes.append(_other_queries(basis))
     return notes
+
+
+def _other_queries(basis: Basis) -> str:
+    said = "The reports were measured with other queries, so recall may differ for that alone"
+    if not basis.holds("queries"):
+        return f"{said}, and is not called better or worse."
+    return f"{said}; it is called better or worse only beyond the chance of two draws."
 
 
 def _pins(before: Side, after: Side) -> tuple[PinChange, ...]:

@@ -6,7 +6,9 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Literal
 
+from index.diff_basis import Basis, Ground
 from index.diff_tags import TagChanges
+from index.recall import wilson
 from index.report import Report
 from tagmine.manifest import Manifest
 
@@ -25,7 +27,8 @@ class Measure:
         group: "size", "tags", "recall" or "drift".
         name: what it is.
         unit: how to write it.
-        better: which way is an improvement, "" where neither is.
+        better: which way is an improvement, "" where neither is, or where the two sides have too
+            little in common to say.
         before, after: the numbers; None where a side does not know.
         slack: a change of at most this much is chance, and neither better nor worse.
     """
@@ -54,22 +57,34 @@ class Measure:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Number:
-    """A number of one side; `margin` is half of its 95 % interval, where it has one."""
+    """A number of one side.
+
+    Attributes:
+        unit, better: as of a `Measure`.
+        value: the number.
+        ground: what both sides must have in common for one to be better than the other.
+        margin: half of its 95 % interval, where it has one.
+        slack: else, a change of at most this share of it is chance.
+    """
 
     unit: Unit
     better: Better
     value: float
+    ground: Ground = "images"
     margin: float | None = None
+    slack: float = 0.0
 
 
 _Numbers = dict[tuple[str, str], _Number]
 
-# Of a number without an interval, as a share of it; times vary most, by what else a machine does.
-_SLACK = 0.01
-_TIME_SLACK = 0.2
+# Numbers of codes are means over a few hundred vectors, of an index that was trained on a sample.
+_CODE_SLACK = 0.05
+_SWEEP_QUERIES = 256
 
 
-def compare_measures(before: Side, after: Side, tags: TagChanges | None) -> tuple[Measure, ...]:
+def compare_measures(
+    before: Side, after: Side, tags: TagChanges | None, basis: Basis
+) -> tuple[Measure, ...]:
     """Numbers that at least one side knows; those of a manifest where both have one."""
     both = before.manifest is not None and after.manifest is not None
     first, second = _numbers(before, both), _numbers(after, both)
@@ -79,11 +94,14 @@ def compare_measures(before: Side, after: Side, tags: TagChanges | None) -> tupl
         second = {unique: _Number("count", "", float(tags.after))} | second
     order = ("size", "tags", "recall", "drift")
     names = sorted(dict.fromkeys([*first, *second]), key=lambda name: order.index(name[0]))
-    return tuple(_measure(name, first.get(name), second.get(name)) for name in names)
+    return tuple(_measure(name, first.get(name), second.get(name), basis) for name in names)
 
 
-def _measure(name: tuple[str, str], first: _Number | None, second: _Number | None) -> Measure:
+def _measure(
+    name: tuple[str, str], first: _Number | None, second: _Number | None, basis: Basis
+) -> Measure:
     known = first or second
+    better = known.better if basis.holds(known.ground) else ""
     pair = tuple(None if one is None else one.value for one in (first, second))
     slack = 0.0
     if first is not None and second is not None:
@@ -91,8 +109,8 @@ def _measure(name: tuple[str, str], first: _Number | None, second: _Number | Non
             # Of a difference of two independent means.
             slack = math.hypot(first.margin, second.margin)
         else:
-            slack = abs(first.value) * (_TIME_SLACK if known.unit == "ms" else _SLACK)
-    return Measure(*name, known.unit, known.better, *pair, slack)
+            slack = abs(first.value) * known.slack
+    return Measure(*name, known.unit, better, *pair, slack)
 
 
 def _numbers(side: Side, manifests: bool) -> _Numbers:
@@ -134,27 +152,39 @@ def _report_numbers(report: Report) -> _Numbers:
         ("tags", "unique tags"): _Number("count", "", float(report.tags.unique)),
         ("tags", "tags an image"): _Number("number", "", report.tags.mean),
         ("tags", "images without tags"): _Number("share", "less", untagged),
-        ("tags", "tags reachable"): _Number("share", "more", report.tags.reachable),
-        ("tags", "near-duplicate images"): _Number("share", "less", copies),
+        # It hangs on how many queries there were, and falls as the vocabulary grows.
+        ("tags", "tags reachable"): _Number("share", "", report.tags.reachable),
+        ("tags", "near-duplicate images"): _Number(
+            "share", "less", copies, "images", _margin(copies, looked_at)
+        ),
     }
     for one in report.recall:
         margin = (one.high - one.low) / 2
-        found["recall", f"overlap at k = {one.k}"] = _Number("share", "more", one.overlap, margin)
-        # The normal approximation of a binomial share.
-        variance = one.one_recall * (1 - one.one_recall) / max(report.queries, 1)
-        margin = 1.96 * math.sqrt(max(variance, 0.0))
-        name = f"1-recall at k = {one.k}"
-        found["recall", name] = _Number("share", "more", one.one_recall, margin)
+        found["recall", f"overlap at k = {one.k}"] = _Number(
+            "share", "more", one.overlap, "queries", margin
+        )
+        found["recall", f"1-recall at k = {one.k}"] = _asked(one.one_recall, report.queries)
     default = (report.nprobe, report.rerank)
     for point in report.sweep:
         if (point.nprobe, point.rerank) == default:
-            found["recall", "time of a query"] = _Number("ms", "less", point.milliseconds)
+            # Another machine, or another process beside it, changes a time more than an index does.
+            found["recall", "time of a query"] = _Number("ms", "", point.milliseconds)
     if report.agreement is not None:
-        found["recall", "own tags retrieved"] = _Number(
-            "share", "more", report.agreement.approximate
-        )
-        found["recall", "own tags, exact search"] = _Number("share", "more", report.agreement.exact)
+        agreement = report.agreement
+        found["recall", "own tags retrieved"] = _asked(agreement.approximate, report.queries)
+        found["recall", "own tags, exact search"] = _asked(agreement.exact, report.queries)
     return found | _drift_numbers(report)
+
+
+def _asked(share: float, queries: int) -> _Number:
+    """A mean over queries of shares: the more the better, as far as these queries can tell."""
+    return _Number("share", "more", share, "queries", _margin(share, queries))
+
+
+def _margin(share: float, count: int) -> float:
+    # A report of strangers may say anything.
+    low, high = wilson(min(max(share, 0.0), 1.0), max(count, 1))
+    return (high - low) / 2
 
 
 def _drift_numbers(report: Report) -> _Numbers:
@@ -163,13 +193,17 @@ def _drift_numbers(report: Report) -> _Numbers:
     vectors = sum(shard.vectors for shard in known)
     if vectors:
         error = sum(shard.quantization_error * shard.vectors for shard in known) / vectors
-        found["drift", "quantization error"] = _Number("number", "less", error)
+        found["drift", "quantization error"] = _codes("less", error)
     if report.lists is not None:
-        found["drift", "imbalance of the lists"] = _Number("number", "less", report.lists.imbalance)
+        found["drift", "imbalance of the lists"] = _codes("less", report.lists.imbalance)
     if report.score_error is not None:
         found["drift", "error of a compressed score"] = _Number(
-            "number", "less", report.score_error.mean
+            "number", "less", report.score_error.mean, "queries", slack=_CODE_SLACK
         )
-        ceiling = report.score_error.ceiling
-        found["drift", "ceiling without re-rank"] = _Number("share", "more", ceiling)
+        asked = min(report.queries, _SWEEP_QUERIES)
+        found["drift", "ceiling without re-rank"] = _asked(report.score_error.ceiling, asked)
     return found
+
+
+def _codes(better: Better, value: float) -> _Number:
+    return _Number("number", better, value, "codes", slack=_CODE_SLACK)

@@ -16,12 +16,14 @@ from index.diff_text import (
     gate_state,
     images_with,
     measured,
+    pin_field,
     pin_value,
     shift_words,
     summary,
 )
 from index.report_page.document import (
     Cell,
+    counted,
     document,
     name_cell,
     number_cell,
@@ -34,9 +36,9 @@ from tagmine.layout import write_atomically
 _NOTE_LENGTH = 500
 _HEAD = ("", "A", "B", "change")
 _REPORTS = {
-    "current": "with its report",
-    "outdated": "its report is of an earlier state",
-    "none": "no report",
+    "current": "a datastore with a report of its present state",
+    "outdated": "a datastore that has changed since its report was made",
+    "none": "a datastore without a report",
 }
 
 
@@ -74,13 +76,14 @@ def _summary(difference: Difference) -> str:
     )
     lines = "".join(f"<li>{escape(line)}</li>" for line in summary(difference))
     notes = "".join(f"<li>{text(note, _NOTE_LENGTH)}</li>" for note in difference.notes)
-    minded = f'<ul class="notes">{notes}</ul>' if notes else ""
+    minded = f'<ul class="cautions">{notes}</ul>' if notes else ""
     return f'<dl class="facts">{sides}</dl>{minded}<ul>{lines}</ul>'
 
 
 def _side(card: SideCard) -> str:
     what = _REPORTS[card.report] if card.datastore else "a report alone"
-    return f"<strong>{text(card.name)}</strong>, {what}: <code>{text(card.path, 300)}</code>"
+    path = f" (<code>{text(card.path, 300)}</code>)" if card.path != card.name else ""
+    return f"<strong>{text(card.name)}</strong>{path}, {what}"
 
 
 def _gates(changes: Sequence[GateChange] | None) -> str:
@@ -167,8 +170,8 @@ def _parts(parts: PartChanges | None) -> str:
     if parts is None:
         return ""
     said = (
-        f"<p>{parts.before:,} parts in A, {parts.after:,} in B; {parts.same:,} are the "
-        f"same. {parts.gained:,} images were gained, {parts.lost:,} lost.</p>"
+        f"<p>{counted(parts.before, 'part')} in A, {parts.after:,} in B; {parts.same:,} the same "
+        f"in both. Images: {parts.gained:,} gained, {parts.lost:,} lost.</p>"
     )
     rows = [
         [
@@ -185,7 +188,7 @@ def _parts(parts: PartChanges | None) -> str:
 def _pins(difference: Difference) -> str:
     rows = [
         [
-            name_cell(f"{one.pin}: {one.field}"),
+            name_cell(f"{one.pin}: {pin_field(one)}"),
             Cell(text(pin_value(one.before))),
             Cell(text(pin_value(one.after))),
         ]

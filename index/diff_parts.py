@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -119,7 +120,7 @@ def _indexed_keys(root: Path, part: PartCard) -> set[str]:
         kept = embedded.keys().filter(pa.array(~np.isin(embedded.ids, ids)))
     except (OSError, pa.ArrowException) as error:
         raise DatastoreError(
-            f"{path}, or the keys beside it, cannot be read ({error}). Run tagmine verify {root} "
-            "to see what is wrong."
+            f"{path}, or the keys beside it, cannot be read ({error}). Run tagmine verify "
+            f"{shlex.quote(str(root))} to see what is wrong."
         ) from error
     return set(kept.to_pylist())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from index.diff import Difference
+from index.diff import Difference, GateChange, PinChange
 from index.diff_measures import Measure
 from index.diff_tags import TagChanges
+from index.gate_words import asked, measured_value
 from index.report import Gate
-from index.report_page.document import apart, percent, plain, share, size
+from index.report_page.document import apart, counted, percent, plain, share, size
 
 GROUPS = {"size": "Size", "tags": "Tags", "recall": "Recall", "drift": "Index and drift"}
+_MEMBERS = ("image_keys", "caption_key", "json_key", "caption_json_fields", "tag_fields")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DASH = "–"
 
@@ -57,8 +60,10 @@ def gate_state(gate: Gate | None) -> str:
     if gate is None:
         return "not asked"
     value, limit = apart(gate.value, gate.limit)
-    bound = "at least" if gate.at_least else "at most"
-    return f"{'✓ holds' if gate.passed else '✗ fails'}: {value}, {bound} {limit}"
+    said = ", ".join(filter(None, (measured_value(gate, value), asked(gate, limit))))
+    if gate.value is None and gate.passed:
+        return said
+    return f"{'✓ holds' if gate.passed else '✗ fails'}: {said}"
 
 
 def pin_value(value: str) -> str:
@@ -66,12 +71,18 @@ def pin_value(value: str) -> str:
     return _SHA256.sub(lambda found: found[0][:12], value) or _DASH
 
 
+def pin_field(change: PinChange) -> str:
+    """What is pinned; "maker" would say little to a reader."""
+    return "all options, hashed" if change.field == "maker" else change.field
+
+
 def shift_words(tags: TagChanges) -> str:
     """The counts of tags in a sentence or two."""
-    said = f"{tags.gained:,} tags were gained, {tags.lost:,} lost; {tags.after:,} there are now."
+    were = "was" if tags.gained == 1 else "were"
+    said = f"{counted(tags.gained, 'tag')} {were} gained, {tags.lost:,} lost; B has {tags.after:,}."
     if tags.shift is None:
         return said
-    differ = f"{percent(tags.shift)} (100 %: nothing in common)"
+    differ = f"{percent(tags.shift)} (100\u00a0%: nothing in common)"
     return f"{said} Their shares of all uses differ by {differ}."
 
 
@@ -81,28 +92,54 @@ def summary(difference: Difference) -> list[str]:
     if difference.parts is not None:
         parts = difference.parts
         lines.append(
-            f"Images: {parts.gained:,} gained, {parts.lost:,} lost; "
-            f"{len(parts.changes):,} parts differ, {parts.same:,} are the same."
+            f"Images: {parts.gained:,} gained, {parts.lost:,} lost. Parts: {len(parts.changes):,} "
+            f"{'differs' if len(parts.changes) == 1 else 'differ'}, {parts.same:,} the same."
         )
     if difference.tags is not None:
         lines.append(f"Tags: {shift_words(difference.tags)}")
     if difference.gates is not None:
-        broken = sum(
-            _state(g.before) is not False and _state(g.after) is False for g in difference.gates
-        )
-        mended = sum(
-            _state(g.before) is False and _state(g.after) is True for g in difference.gates
-        )
-        lines.append(f"Gates: {broken:,} fail that did not, {mended:,} hold that did not.")
+        lines.append(_gate_words(difference.gates))
     worse = [one.name for one in difference.measures if one.worse]
     better = [one.name for one in difference.measures if one.worse is False]
     if worse:
         lines.append(f"Worse: {', '.join(worse)}.")
     if better:
         lines.append(f"Better: {', '.join(better)}.")
-    pins = sorted({one.pin for one in difference.pins})
+    pins = _made_otherwise(difference)
     lines.append(f"Made otherwise: {', '.join(pins)}." if pins else "Made with the same pins.")
     return lines
+
+
+def _gate_words(changes: Sequence[GateChange]) -> str:
+    broken = sum(_state(g.before) is not False and _state(g.after) is False for g in changes)
+    mended = sum(_state(g.before) is False and _state(g.after) is True for g in changes)
+    said = []
+    if broken:
+        fail = "fails" if broken == 1 else "fail"
+        said.append(f"{counted(broken, 'gate')} {fail} in B that did not in A")
+    if mended:
+        hold = "holds" if mended == 1 else "hold"
+        said.append(f"{counted(mended, 'gate')} {hold} in B that did not in A")
+    return f"Gates: {'; '.join(said) or 'the same verdict wherever both ask'}."
+
+
+def _made_otherwise(difference: Difference) -> list[str]:
+    """The pins that differ; where the model is the same, which of its options do."""
+    changed: dict[str, list[str]] = {}
+    for one in difference.pins:
+        changed.setdefault(one.pin, []).append(one.field)
+    recorded = difference.before.datastore and difference.after.datastore
+    # The encoder's pin has no fields for the members that it reads; the tagger's has them.
+    members = [field for field in changed.get("tagger", []) if field in _MEMBERS]
+    names = []
+    for pin, fields in sorted(changed.items()):
+        if pin not in ("tagger", "encoder") or not recorded or "fingerprint" in fields:
+            names.append(pin)
+            continue
+        options = [field for field in fields if field != "maker"]
+        options = options or (members if pin == "encoder" else [])
+        names.append(f"{pin} options" + (f" ({', '.join(options)})" if options else ""))
+    return names
 
 
 def _state(gate: Gate | None) -> bool | None:

@@ -68,7 +68,8 @@ def _sound(name: str, problems: Sequence[str]) -> Gate:
     """A condition without degrees: its value is the number of problems."""
     shown = "; ".join(problems[:5])
     more = f"; and {len(problems) - 5:,} more" if len(problems) > 5 else ""
-    return Gate(f"{name}: problems", float(len(problems)), 0.0, False, not problems, shown + more)
+    value = float(len(problems))
+    return Gate(name, value, 0.0, False, not problems, shown + more, counts=True)
 
 
 def _shard_problems(shards: Sequence[ShardHealth]) -> list[str]:
@@ -132,18 +133,23 @@ def _searched(found: Findings, limits: Thresholds) -> list[Gate]:
             "index with an --index-key of longer codes",
         )
     )
-    if found.agreement is not None:
-        share = found.agreement.approximate / found.agreement.exact if found.agreement.exact else 1
-        gates.append(
-            _at_least(
-                "own tags found, against exact search",
-                float(share),
-                limits.min_tag_agreement,
-                "the neighbours that the index finds say less of the query than the true ones; "
-                "raise its recall",
-            )
-        )
-    return gates
+    return [*gates, _agreement(found.agreement, limits)]
+
+
+def _agreement(agreement: TagAgreement | None, limits: Thresholds) -> Gate:
+    name, limit = "own tags found, against exact search", limits.min_tag_agreement
+    if agreement is None:
+        return Gate(name, None, limit, True, True, "not measured: no query has tags of its own")
+    if not agreement.exact:
+        detail = "not measured: no true neighbour has a tag of its query, so there is none to find"
+        return Gate(name, None, limit, True, True, detail)
+    return _at_least(
+        name,
+        agreement.approximate / agreement.exact,
+        limit,
+        "the neighbours that the index finds say less of the query than the true ones; raise its "
+        "recall",
+    )
 
 
 def _content(found: Findings, limits: Thresholds) -> list[Gate]:

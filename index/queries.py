@@ -15,6 +15,7 @@ from index.shard_health import indexed_rows
 from index.tag_measures import tag_keys
 from tagmine.embeddings import open_embeddings
 from tagmine.layout import embeddings_path, tags_path
+from tagmine.manifest import fingerprint
 from tagmine.sources import Source
 from tagmine.vocabulary import MergeKey
 
@@ -42,6 +43,11 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def sha256(self) -> str:
+        """Which queries these are, by their keys; "" where there are none."""
+        return fingerprint(sorted(self.keys)) if len(self) else ""
 
     @property
     def own(self) -> np.ndarray | None:

@@ -188,8 +188,9 @@ class Gate:
         value: what was measured, None where it could not be.
         limit: what was asked for.
         at_least: whether the value must reach the limit, or else stay below it.
-        passed: whether it does.
-        detail: what is wrong and what to do, where it fails.
+        passed: whether it does; also where it could not be measured for no fault of the datastore.
+        detail: what is wrong and what to do, where it fails; why it was not measured.
+        counts: whether the value is a number of problems, of which there must be none.
     """
 
     __pydantic_config__ = _STRICT
@@ -200,6 +201,7 @@ class Gate:
     at_least: bool
     passed: bool
     detail: str = ""
+    counts: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -285,7 +287,9 @@ class Report:
         gates: the conditions of the verdict.
         passed: whether all hold.
         gallery: queries with their neighbours, as pictures.
-        notes: what was not measured and why, and what else a reader should know.
+        cautions: what to mind when reading the numbers: what flatters them, what was not measured.
+        notes: what else a reader may want to know, and need not worry about.
+        queries_sha256: which queries they were, by their keys; "" where there were none.
     """
 
     __pydantic_config__ = _STRICT
@@ -320,4 +324,6 @@ class Report:
     gates: tuple[Gate, ...]
     passed: bool
     gallery: tuple[GalleryEntry, ...]
+    cautions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    queries_sha256: str = ""

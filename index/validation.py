@@ -191,7 +191,7 @@ class Outcome:
         measured: what searching gave.
         shards: health of each index shard.
         trouble, parts, encoder, same_embedding, worst_part, not_embedded: as in `Findings`.
-        notes: what a reader should know.
+        notes, cautions: as in the report.
     """
 
     manifest: Manifest
@@ -207,6 +207,7 @@ class Outcome:
     worst_part: str
     not_embedded: str
     notes: tuple[str, ...]
+    cautions: tuple[str, ...] = ()
 
 
 def make_report(outcome: Outcome, settings: Settings) -> Report:
@@ -246,7 +247,9 @@ def make_report(outcome: Outcome, settings: Settings) -> Report:
         gates=gates,
         passed=all(gate.passed for gate in gates),
         gallery=measured.gallery,
+        cautions=outcome.cautions,
         notes=outcome.notes,
+        queries_sha256=outcome.queries.sha256 if outcome.queries is not None else "",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 
 from index.factory import create_index
@@ -31,14 +33,14 @@ def run(options: BuildOptions, console: Console) -> None:
         manifest = index.index(options.index, plan.root, sources, console)
     verify.run(VerifyOptions(str(plan.root)), console)
     model = options.embed.clip_model
-    again = f" --clip-model {model}" if is_local_checkpoint(model) else ""
+    again = f" --clip-model {shlex.quote(model)}" if is_local_checkpoint(model) else ""
     console.print(
         f"\n{manifest.images:,} images in {plan.root}\n"
         f"  tags        {plan.root / 'tags'}\n"
         f"  embeddings  {plan.root / 'embeddings'}\n"
         f"  index       {plan.root / 'index'}\n"
         f"  rejects     {plan.root / 'rejects'}\n"
-        f"Look at it: tagmine query {options.mine.out} PHOTO.jpg{again}",
+        f"Look at it: tagmine query {shlex.quote(options.mine.out)} PHOTO.jpg{again}",
         highlight=False,
         soft_wrap=True,
     )

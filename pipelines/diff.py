@@ -18,7 +18,16 @@ from index.diff_measures import Measure
 from index.diff_page import write_page
 from index.diff_parts import PartChanges
 from index.diff_tags import TagChange, TagChanges
-from index.diff_text import GROUPS, change, gate_state, images_with, measured, pin_value, summary
+from index.diff_text import (
+    GROUPS,
+    change,
+    gate_state,
+    images_with,
+    measured,
+    pin_field,
+    pin_value,
+    summary,
+)
 from pipelines.diff_options import DiffOptions
 from pipelines.tables import make_table
 from tagmine.errors import ConfigurationError
@@ -169,5 +178,5 @@ def _pins(difference: Difference) -> Table:
     table = _table("what they were made with", ("", "", "A", "B"))
     for one in difference.pins:
         values = (Text(printable(pin_value(v)[:200])) for v in (one.before, one.after))
-        table.add_row(one.pin, one.field, *values)
+        table.add_row(one.pin, pin_field(one), *values)
     return table

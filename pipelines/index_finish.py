@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -77,7 +78,7 @@ def _with_drift(root: Path, manifest: Manifest, index: IndexCard, console: Conso
     reasons = advise(drift, sum(known), sum(rows))
     if reasons:
         console.print(
-            f"drift  {reasons}: train again with tagmine index {root} --retrain",
+            f"drift  {reasons}: train again with tagmine index {shlex.quote(str(root))} --retrain",
             highlight=False,
             soft_wrap=True,
         )
@@ -106,11 +107,12 @@ def _tuned(
     datastore = Datastore(root, dataclasses.replace(manifest, index=index))
     found = tune(datastore, goal, asked)
     setting, card = found.setting, found.card
+    clipped = "" if card.at == asked else f", all there are beside a query, not {asked:,}"
     trained = "not trained on them" if card.held_out else "trained on nearly all images, also these"
     console.print(
         f"tuned  nprobe {setting.nprobe}, re-rank {setting.rerank}: finds {card.recall:.3f} of the "
-        f"{card.at} nearest (goal {goal:g}), measured on {card.queries:,} images of the datastore, "
-        f"each left out of its own answer; the index was {trained}",
+        f"{card.at:,} nearest{clipped} (goal {goal:g}), measured on {card.queries:,} images of the "
+        f"datastore, each left out of its own answer; the index was {trained}",
         highlight=False,
         soft_wrap=True,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -13,18 +15,17 @@ from pipelines import embed, mine
 from pipelines.options import EmbedOptions, InputOptions, MineOptions
 from pipelines.shards import Plan
 from pipelines.validate_options import ValidateOptions
-from tagmine.embeddings import open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
-from tagmine.layout import embeddings_path
 from tagmine.manifest import Manifest, TaggerPin
 from tagmine.samples import SampleFields
 from tagmine.sources import Source, expand_shards, number_sources
+from tagmine.stage import open_source
 from tagmine.tagger import EMBEDDED_PIPELINE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueryShards:
-    """Query shards, looked up but not read.
+    """Query shards, of which none is in the datastore.
 
     Attributes:
         sources: the shards.
@@ -38,10 +39,14 @@ class QueryShards:
 def plan_query_shards(options: ValidateOptions, manifest: Manifest) -> QueryShards:
     """Find the query shards.
 
+    Each is read once to the end for its hash, which takes a small part of the time of embedding it.
+
     Raises:
-        ConfigurationError: for shards that are not there.
+        ConfigurationError: for shards that are not there, or are in the datastore.
+        SourceError: for a shard that cannot be read.
     """
     sources = number_sources(expand_shards(options.queries), None)
+    _refuse_stored(manifest, sources)
     # Annotations are the datastore's, not of these images.
     fields = dataclasses.replace(datastore_fields(manifest.tagger), annotations_key=None)
     return QueryShards(tuple(sources), fields)
@@ -92,7 +97,7 @@ def embed_queries(
         The queries, and notes for the report.
 
     Raises:
-        ConfigurationError: for a shard that is in the datastore, or without a usable image.
+        ConfigurationError: when no shard holds a usable image.
         DatastoreError: when the encoder is not the datastore's.
     """
     manifest = datastore.manifest
@@ -104,7 +109,6 @@ def embed_queries(
     if pin.fingerprint != manifest.encoder.fingerprint:
         raise DatastoreError(wrong_encoder(manifest, pin.weights_sha256, name))
     embed.embed(embed_options, plan, pin, console)
-    _refuse_stored(manifest, shards, scratch)
     notes = _mine(options, inputs, plan, manifest, console)
     queries = held_out_queries(scratch, shards.sources, not notes, options.sample, options.seed)
     if not len(queries):
@@ -122,16 +126,22 @@ def wrong_encoder(manifest: Manifest, weights_sha256: str, name: str) -> str:
     )
 
 
-def _refuse_stored(manifest: Manifest, shards: QueryShards, scratch: Path) -> None:
+def _refuse_stored(manifest: Manifest, sources: Sequence[Source]) -> None:
     stored = {part.source_sha256: part.source for part in manifest.parts}
-    for source in shards.sources:
-        sha256 = open_embeddings(scratch / embeddings_path(source.part)).footer.source_sha256
+    with ThreadPoolExecutor() as pool:
+        hashes = list(pool.map(_hash, sources))
+    for source, sha256 in zip(sources, hashes, strict=True):
         if sha256 in stored:
             raise ConfigurationError(
                 f"--queries {source.url}: this shard is in the datastore, as {stored[sha256]}, so "
                 "its images would find themselves. Give shards that are not, or --sample N "
                 "without --queries."
             )
+
+
+def _hash(source: Source) -> str:
+    with open_source(source) as stream:
+        return stream.drain()
 
 
 def _mine(

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from index.encoder import Encoder, load_encoder
 from index.exact import Neighbours
+from index.gate_words import measured_value
 from index.pictures import read_from_shards, thumbnail
 from index.queries import Queries, stored_queries
 from index.reembed import SameEmbedding, embed_again
-from index.report import GalleryEntry, Report
+from index.report import GalleryEntry, Gate, Report
 from index.report_file import write_report
 from index.report_page import write_page
 from index.search import Datastore, open_datastore
@@ -150,9 +151,9 @@ def _validate(
     root = Path(options.datastore).absolute()
     settings = _settings(options)
     datastore, trouble = _open(root)
-    queries, notes = None, []
+    queries, cautions = None, []
     if datastore is not None and not (shards and encoding.wrong):
-        queries, notes, trouble = _make_queries(options, datastore, shards, scratch, console)
+        queries, cautions, trouble = _make_queries(options, datastore, shards, scratch, console)
     truth, parts, health = _run_job(options, manifest, queries, settings, scratch)
     measured = Measured()
     same = SameEmbedding(0, None, "")
@@ -179,7 +180,8 @@ def _validate(
         same_embedding=same.lowest,
         worst_part=same.source,
         not_embedded=encoding.missing or "none of its pictures can be read from their shards",
-        notes=(*notes, *_remarks(shards, measured, queries, same)),
+        notes=tuple(_notes(measured, same)),
+        cautions=(*cautions, *_cautions(shards, measured, queries)),
     )
 
 
@@ -200,7 +202,7 @@ def _make_queries(
     scratch: Path,
     console: Console,
 ) -> tuple[Queries | None, list[str], str]:
-    """The queries, notes, and why a damaged datastore has none."""
+    """The queries, cautions, and why a damaged datastore has none."""
     if shards is not None:
         folder = scratch / "queries"
         folder.mkdir()
@@ -272,27 +274,33 @@ def _picture(entry: GalleryEntry, own: bytes | None, found: dict[int, bytes]) ->
     )
 
 
-def _remarks(
-    shards: QueryShards | None, measured: Measured, queries: Queries | None, same: SameEmbedding
-) -> list[str]:
-    remarks = []
+def _cautions(shards: QueryShards | None, measured: Measured, queries: Queries | None) -> list[str]:
     if shards is None:
-        remarks.append(
+        return [
             "the queries are stored images, looked up without their own match; held-out queries "
             "(--queries) are harder"
-        )
-    elif measured.copies and queries is not None:
-        remarks.append(
-            f"{measured.copies:,} of {len(queries):,} queries are all but the same as a stored "
+        ]
+    if measured.copies and queries is not None:
+        are = "is" if measured.copies == 1 else "are"
+        return [
+            f"{measured.copies:,} of {len(queries):,} queries {are} all but the same as a stored "
             "image, although their shards are not in the datastore"
-        )
+        ]
+    return []
+
+
+def _notes(measured: Measured, same: SameEmbedding) -> list[str]:
+    notes = []
     if same.images:
-        remarks.append(f"{same.images:,} pictures were embedded again")
+        were = "picture was" if same.images == 1 else "pictures were"
+        notes.append(
+            f"{same.images:,} {were} embedded again, to see that the encoder is the datastore's"
+        )
     if measured.gallery and any(
         not near.thumbnail for entry in measured.gallery for near in entry.neighbours
     ):
-        remarks.append("some pictures are missing: their source shards cannot be read from here")
-    return remarks
+        notes.append("some pictures are missing: their source shards cannot be read from here")
+    return notes
 
 
 def _print_report(console: Console, report: Report, folder: Path) -> None:
@@ -304,14 +312,19 @@ def _print_report(console: Console, report: Report, folder: Path) -> None:
             f"{recall.overlap:.3f} ({recall.low:.3f} to {recall.high:.3f})"
         )
     for gate in report.gates:
-        value = "not measured" if gate.value is None else f"{gate.value:.3f}"
-        sign = "≥" if gate.at_least else "≤"
-        said = (
-            f"{'passed' if gate.passed else 'FAILED'}  {gate.name}: {value} ({sign} {gate.limit:g})"
-        )
-        console.print(f"  {said}", soft_wrap=True)
+        console.print(f"  {_gate_line(gate)}", soft_wrap=True)
         if gate.detail:
             console.print(f"          {gate.detail}", soft_wrap=True)
+    for caution in report.cautions:
+        console.print(f"  mind    {caution}", soft_wrap=True)
     for note in report.notes:
         console.print(f"  note    {note}", soft_wrap=True)
     console.print(f"report   {folder / 'index.html'}", soft_wrap=True)
+
+
+def _gate_line(gate: Gate) -> str:
+    limit = "" if gate.counts else f" ({'≥' if gate.at_least else '≤'} {gate.limit:g})"
+    if gate.value is None and gate.passed:
+        return f"–       {gate.name}: not measured{limit}"
+    value = measured_value(gate, f"{gate.value or 0:.3f}")
+    return f"{'passed' if gate.passed else 'FAILED'}  {gate.name}: {value}{limit}"

@@ -45,7 +45,8 @@ class ValidateOptions:
         spacy_model, tag_policies, vocabularies: the tagger, where it is not the default.
 
     Raises:
-        ConfigurationError: for values that cannot work, or neither queries nor a sample.
+        ConfigurationError: for values that cannot work, neither queries nor a sample, or a tagger
+            without queries that it could mine.
     """
 
     datastore: str
@@ -71,6 +72,7 @@ class ValidateOptions:
                 "of, which measures what users will see; or --sample N to take N stored images, "
                 "each without its own match."
             )
+        self._check_tagger()
         if self.sample is not None and self.sample < 1:
             raise ConfigurationError(f"--sample {self.sample}: give 1 or more.")
         if not self.ks or any(not 1 <= k <= MAX_K for k in self.ks):
@@ -89,6 +91,19 @@ class ValidateOptions:
             raise ConfigurationError(f"--gallery {self.gallery}: give 0 to {MAX_GALLERY}.")
         if self.seed < 0:
             raise ConfigurationError(f"--seed {self.seed}: give 0 or more.")
+
+    def _check_tagger(self) -> None:
+        given = {
+            "--spacy-model": self.spacy_model,
+            "--tag-policy": self.tag_policies,
+            "--vocabulary": self.vocabularies,
+        }
+        for flag, value in given.items():
+            if value and not self.queries:
+                raise ConfigurationError(
+                    f"{flag}: it says how the captions of --queries are mined, and there are none; "
+                    "stored images have their tags. Leave it out, or give --queries SHARDS."
+                )
 
 
 def add_validate(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,9 @@ from rich.console import Console
 from index.verify import verify_datastore
 from pipelines.options import VerifyOptions
 
+# A graph loses as many, and a re-rank that looks at few.
+_FEW = 0.05
+
 
 def run(options: VerifyOptions, console: Console) -> None:
     """Check everything, and say what was checked.
@@ -22,8 +25,17 @@ def run(options: VerifyOptions, console: Console) -> None:
         )
     console.print(
         f"verify {verdict.files:,} files, {verdict.bytes / 2**20:,.1f} MiB: every checksum, count "
-        f"and id is right; {verdict.self_lookups:,} stored vectors of {verdict.images:,} were "
-        "looked up and found themselves",
+        f"and id is right; of {verdict.images:,} vectors {verdict.self_lookups:,} were looked up, "
+        f"and {verdict.found:,} found themselves",
         highlight=False,
         soft_wrap=True,
     )
+    lost = verdict.self_lookups - verdict.found
+    if lost > _FEW * verdict.self_lookups:
+        console.print(
+            f"note   what is stored is right, but {verdict.index_key} is too coarse to tell "
+            f"{lost:,} of them from others. tagmine validate measures what that costs; longer "
+            "codes are made by tagmine index --index-key.",
+            highlight=False,
+            soft_wrap=True,
+        )

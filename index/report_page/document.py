@@ -171,6 +171,11 @@ def number_cell(value: str) -> Cell:
     return Cell(escape(value), "number")
 
 
+def counted(count: int, noun: str) -> str:
+    """So many of something, in the singular for one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def share(value: float) -> str:
     """A recall or another share as four decimals."""
     return f"{value:.4f}" if math.isfinite(value) else _DASH

@@ -13,6 +13,7 @@ from index.report_page.document import (
     CAPTION_LENGTH,
     attribute,
     bar,
+    counted,
     folded,
     section,
     share,
@@ -109,7 +110,9 @@ def _tags(tags: Sequence[GalleryTag]) -> str:
     rest = items[_TAGS_FIRST:]
     if not rest:
         return first
-    return first + folded(f"{len(rest)} lighter tags", f'<ul class="tags">{"".join(rest)}</ul>')
+    return first + folded(
+        counted(len(rest), "lighter tag"), f'<ul class="tags">{"".join(rest)}</ul>'
+    )
 
 
 def _tag(tag: GalleryTag) -> str:

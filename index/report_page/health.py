@@ -9,6 +9,7 @@ from index.report import ListBalance, NearDuplicates, Report, ShardHealth, TagAg
 from index.report_page.document import (
     Cell,
     bar,
+    counted,
     facts,
     folded,
     name_cell,
@@ -42,7 +43,7 @@ def index_health(report: Report) -> str:
     lists = report.lists
     if lists is not None:
         pairs.append(("lists", f"{lists.lists:,}, {lists.empty:,} of them empty"))
-        pairs.append(("fullest list", f"{lists.largest:,} vectors"))
+        pairs.append(("fullest list", counted(lists.largest, "vector")))
         even = "1 is even; the search takes so many times longer than with even lists"
         pairs.append(("imbalance", f"{plain(lists.imbalance)} ({even})"))
     body = facts(pairs)
@@ -65,9 +66,10 @@ def _search(report: Report) -> str:
 def _drift(drift: DriftCard | None) -> list[tuple[str, str]]:
     if drift is None:
         return []
+    parts = counted(drift.trained_parts, "part")
     error = (
-        f"quantization error {plain(drift.trained_error)} in the {drift.trained_parts:,} parts "
-        f"that it was trained on, {plain(drift.added_error)} in those added since; imbalance "
+        f"quantization error {plain(drift.trained_error)} in the {parts} that it was "
+        f"trained on, {plain(drift.added_error)} in those added since; imbalance "
         f"{plain(drift.trained_imbalance)}, now {plain(drift.imbalance)}"
     )
     return [("drift", error)]
@@ -76,7 +78,8 @@ def _drift(drift: DriftCard | None) -> list[tuple[str, str]]:
 def _list_sizes(lists: ListBalance) -> str:
     bounds = lists.histogram[:_BARS_DRAWN]
     bars = [(f"≤ {bound:,}", count) for bound, count in bounds]
-    said = f"{lists.lists:,} lists, {lists.empty:,} empty, the fullest of {lists.largest:,} vectors"
+    fullest = counted(lists.largest, "vector")
+    said = f"{counted(lists.lists, 'list')}, {lists.empty:,} empty, the fullest of {fullest}"
     frame = Frame("lists", "Sizes of the lists", said, "vectors in a list, at most", "lists")
     named = [(f"{bound:,}", count) for bound, count in bounds]
     rows = [[name_cell(name), number_cell(f"{count:,}")] for name, count in bars]
@@ -116,17 +119,18 @@ def _problems(problems: Sequence[str]) -> str:
     said = "<br>".join(text(problem, DETAIL_LENGTH) for problem in problems[:_PROBLEMS_SHOWN])
     hidden = len(problems) - _PROBLEMS_SHOWN
     more = f"<br>{hidden:,} more in report.json" if hidden > 0 else ""
-    count = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}"
+    count = counted(len(problems), "problem")
     return f'<span class="badge bad">✗ {count}</span> {said}{more}'
 
 
 def tags(report: Report) -> str:
     """What there is to retrieve, and whether the index brings the same tags as exact search."""
     health = report.tags
+    bare = counted(health.images_without_tags, "image")
     pairs = [
         ("unique tags", f"{health.unique:,}"),
         ("reachable", f"{percent(health.reachable)} are on a neighbour of at least one query"),
-        ("without tags", f"{_images(health.images_without_tags)} of {report.images:,}"),
+        ("without tags", f"{bare} of {report.images:,}"),
     ]
     agreement = _agreement(report.agreement)
     numbers = f"<div>{facts(pairs)}{agreement}</div>"
@@ -164,12 +168,12 @@ def _agreement(agreement: TagAgreement | None) -> str:
 def left_out(report: Report) -> str:
     """Samples that a stage rejected, and images that are all but the same."""
     stages = sorted(report.rejected, key=lambda s: (_STAGES.index(s) if s in _STAGES else 9, s))
-    counted = [
+    reasons = [
         (stage, reason, count)
         for stage in stages
         for reason, count in sorted(report.rejected[stage].items(), key=lambda r: (-r[1], r[0]))
     ]
-    most = max((count for _, _, count in counted), default=0)
+    most = max((count for _, _, count in reasons), default=0)
     rows = [
         [
             name_cell(stage),
@@ -177,11 +181,11 @@ def left_out(report: Report) -> str:
             number_cell(f"{count:,}"),
             Cell(bar(count / most if most else 0.0), "wide"),
         ]
-        for stage, reason, count in counted
+        for stage, reason, count in reasons
     ]
     head = ("stage", "reason", "samples", "")
-    total = sum(count for _, _, count in counted)
-    rejected = table(f"{total:,} samples left out, by stage and reason", head, rows)
+    total = sum(count for _, _, count in reasons)
+    rejected = table(f"{counted(total, 'sample')} left out, by stage and reason", head, rows)
     body = "<h3>Rejected samples</h3>" + (rejected if rows else "<p>No sample was left out.</p>")
     return section("left-out", "Rejects and copies", body + _duplicates(report.duplicates))
 
@@ -189,17 +193,13 @@ def left_out(report: Report) -> str:
 def _duplicates(found: NearDuplicates) -> str:
     title = f"<h3>Near-duplicates</h3><p>Copies have a cosine of {plain(found.cosine)} or more. "
     if found.looked_at:
-        title += f"{_images(found.looked_at)} were compared with their nearest. "
+        were = "was" if found.looked_at == 1 else "were"
+        title += f"{counted(found.looked_at, 'image')} {were} compared with their nearest. "
     if not found.clusters:
         return f"{title}There are none.</p>"
     groups = "".join(
         f"<li>{', '.join(text(key) for key in group[:5])}</li>" for group in found.examples[:5]
     )
-    return (
-        f"{title}{_images(found.images)} form {found.clusters:,} groups; the largest has "
-        f"{found.largest:,}.</p>{folded('Examples', f'<ul>{groups}</ul>')}"
-    )
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
+    joined = f"{counted(found.images, 'image')} form {counted(found.clusters, 'group')}"
+    examples = folded("Examples", f"<ul>{groups}</ul>")
+    return f"{title}{joined}; the largest has {found.largest:,}.</p>{examples}"

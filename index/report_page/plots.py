@@ -14,7 +14,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 12, 48
 _BASE = _HEIGHT - _BOTTOM
 # Times that differ by more than this stand on a logarithmic axis.
 _WIDE_RANGE = 20
-_SHAPES = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,8 +71,8 @@ class Scale:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a plot: its name, and its points in the order that they are joined in."""
+class Series:
+    """Points of one kind: their name, and where they stand."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -90,11 +89,24 @@ class Interval:
     second: float
 
 
-def line_plot(frame: Frame, lines: Sequence[Line], ring: tuple[float, float] | None) -> str:
-    """Values up to 1 against positive ones; `ring` is a point that stands out."""
-    points = [point for line in lines for point in line.points]
+def scatter_plot(
+    frame: Frame,
+    series: Sequence[Series],
+    path: Sequence[tuple[float, float]],
+    ring: tuple[float, float] | None,
+) -> str:
+    """Values up to 1 against positive ones, as points.
+
+    Args:
+        frame: what it is called.
+        series: the points.
+        path: those that are joined, in this order; beneath the points.
+        ring: a point that stands out.
+    """
+    points = [point for one in series for point in one.points]
     x, y = _wide_scale([p[0] for p in points]), _share_scale([p[1] for p in points])
-    drawn = [_line(number, line, x, y) for number, line in enumerate(lines)]
+    drawn = [_path(path, x, y)] if len(path) > 1 else []
+    drawn += [_points(number, one, x, y) for number, one in enumerate(series)]
     if ring is not None:
         place = f'cx="{x.place(ring[0]):.1f}" cy="{y.place(ring[1]):.1f}"'
         drawn.append(f'<circle class="ring" {place} r="9"/>')
@@ -102,12 +114,14 @@ def line_plot(frame: Frame, lines: Sequence[Line], ring: tuple[float, float] | N
     return _plot(frame, ticks, y, "".join(drawn))
 
 
-def line_legend(lines: Sequence[Line], ring: str) -> str:
-    """What the lines of `line_plot` are; `ring` says what stands out, "" where nothing does."""
-    items = []
-    for number, line in enumerate(lines):
-        sample = f'<path class="lines"{_dashes(number)} d="M0 8H40"/>{_shape(number, 20, 8)}'
-        items.append(_key(f"s{number % SERIES}", sample, line.name))
+def scatter_legend(series: Sequence[Series], path: str, ring: str) -> str:
+    """What stands in a `scatter_plot`; `path` and `ring` are "" where there is none."""
+    items = [
+        _key(f"s{number % SERIES}", _shape(number, 20, 8), one.name)
+        for number, one in enumerate(series)
+    ]
+    if path:
+        items.append(_key("", '<path class="path" d="M0 8H40"/>', path))
     if ring:
         items.append(_key("", '<circle class="ring" cx="20" cy="8" r="6.5"/>', ring))
     return f'<ul class="legend">{"".join(items)}</ul>'
@@ -218,25 +232,28 @@ def _label(x: float, y: float, name: str, kind: str, anchor: str = "middle") -> 
     return f'<text{style} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
 
 
-def _line(number: int, line: Line, x: Scale, y: Scale) -> str:
-    places = [(x.place(a), y.place(b)) for a, b in line.points]
-    path = "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
-    marks = "".join(_shape(number, a, b) for a, b in places)
-    joined = f'<path class="lines"{_dashes(number)} d="M{path}"/>' if len(places) > 1 else ""
-    return f'<g class="s{number % SERIES}">{joined}{marks}</g>'
+def _path(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
+    places = "L".join(f"{x.place(a):.1f} {y.place(b):.1f}" for a, b in points)
+    return f'<path class="path" d="M{places}"/>'
+
+
+def _points(number: int, series: Series, x: Scale, y: Scale) -> str:
+    marks = "".join(_shape(number, x.place(a), y.place(b)) for a, b in series.points)
+    return f'<g class="s{number % SERIES}">{marks}</g>'
 
 
 def _shape(number: int, x: float, y: float) -> str:
-    """Lines differ in shape and dashes, too: not everyone tells their colours apart."""
-    if number % _SHAPES == 0:
-        return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-    if number % _SHAPES == 1:
-        return f'<path class="mark" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z"/>'
-    return f'<rect class="mark" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
-
-
-def _dashes(number: int) -> str:
-    return ("", ' stroke-dasharray="7 4"', ' stroke-dasharray="2 4"')[number // _SHAPES % 3]
+    """Series differ in shape, too: not everyone tells their colours apart."""
+    match number % 5:
+        case 0:
+            return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
+        case 1:
+            return f'<path class="mark" d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z"/>'
+        case 2:
+            return f'<rect class="mark" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
+        case 3:
+            return f'<path class="mark" d="M{x:.1f} {y - 6:.1f}l6 10h-12z"/>'
+    return f'<path class="mark" d="M{x:.1f} {y + 6:.1f}l6 -10h-12z"/>'
 
 
 def _key(kind: str, drawn: str, name: str) -> str:

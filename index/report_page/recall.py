@@ -20,14 +20,15 @@ from index.report_page.document import (
 from index.report_page.plots import (
     Frame,
     Interval,
-    Line,
+    Series,
     interval_legend,
     interval_plot,
-    line_legend,
-    line_plot,
+    scatter_legend,
+    scatter_plot,
 )
 
-_LINES_DRAWN = 12
+_SERIES_DRAWN = 12
+_BEST = "most for its time"
 
 
 def default_point(report: Report) -> SweepPoint | None:
@@ -79,45 +80,60 @@ def _sweep(report: Report) -> str:
     points = [p for p in report.sweep if finite(p.overlap, p.milliseconds)]
     if not points:
         return f"{title}<p>No other settings were tried.</p>"
-    lines = sweep_lines(points)
+    series, best = sweep_series(points), best_points(points)
     point = default_point(report)
     ring = None if point is None else (point.milliseconds, point.overlap)
-    said = "; ".join(
-        f"{line.name}: up to {share(max(y for _, y in line.points))}" for line in lines
-    )
+    said = "; ".join(f"{one.name}: up to {share(max(y for _, y in one.points))}" for one in series)
     at = f"overlap at k = {report.sweep_k}"
     frame = Frame("sweep", "Recall against time of a query", said, "milliseconds a query", at)
     marked = f"the default, {_setting(point)}" if point else ""
+    path = tuple((p.milliseconds, p.overlap) for p in best)
+    return (
+        f'{title}<figure class="plot">{scatter_plot(frame, series, path, ring)}'
+        f"{scatter_legend(series, _BEST if len(best) > 1 else '', marked)}</figure>"
+        f"{folded('The numbers', _sweep_table(points, best, point))}"
+    )
+
+
+def _sweep_table(
+    points: Sequence[SweepPoint], best: Sequence[SweepPoint], default: SweepPoint | None
+) -> str:
     rows = [
         [
             number_cell(f"{p.nprobe:,}" if p.nprobe else "–"),
             number_cell(f"{p.rerank:,}" if p.rerank else "none"),
             number_cell(share(p.overlap)),
             number_cell(plain(p.milliseconds, 3)),
+            number_cell("✓" if p in best else ""),
         ]
         for p in points
     ]
-    head = ("nprobe", "re-rank", "overlap", "ms a query")
-    caption = "Settings tried; the default stands out"
-    marks = [i for i, p in enumerate(points) if p is point]
-    return (
-        f'{title}<figure class="plot">{line_plot(frame, lines, ring)}'
-        f"{line_legend(lines, marked)}</figure>"
-        f"{folded('The numbers', table(caption, head, rows, marks))}"
-    )
+    head = ("nprobe", "re-rank", "overlap", "ms a query", _BEST)
+    marks = [i for i, p in enumerate(points) if p is default]
+    return table("Settings tried; the default stands out", head, rows, marks)
 
 
-def sweep_lines(points: Sequence[SweepPoint]) -> list[Line]:
-    """A line for each depth of the re-rank, its points in order of nprobe."""
+def best_points(points: Sequence[SweepPoint]) -> list[SweepPoint]:
+    """Those that no other point beats in both, from the fastest on: each finds more than all
+    that are faster."""
+    best: list[SweepPoint] = []
+    for point in sorted(points, key=lambda p: (p.milliseconds, -p.overlap)):
+        if not best or point.overlap > best[-1].overlap:
+            best.append(point)
+    return best
+
+
+def sweep_series(points: Sequence[SweepPoint]) -> list[Series]:
+    """The points of each depth of the re-rank, in order of nprobe."""
     ordered = sorted(points, key=lambda p: (p.rerank, p.nprobe))
-    lines = [
-        Line(
+    series = [
+        Series(
             f"{depth:,} re-ranked" if depth else "no re-rank",
             tuple((p.milliseconds, p.overlap) for p in group),
         )
         for depth, group in groupby(ordered, key=lambda p: p.rerank)
     ]
-    return lines[:_LINES_DRAWN]
+    return series[:_SERIES_DRAWN]
 
 
 def _setting(point: SweepPoint) -> str:

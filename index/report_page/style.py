@@ -85,6 +85,7 @@ main > section { background: var(--card); border: 1px solid var(--line); border-
   padding: 1.25rem 1.25rem 1rem; margin: 0 0 1.25rem; }
 .two { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.5rem 2.5rem;
   align-items: start; margin-top: .75rem; }
+.two > :last-child:nth-child(odd) { grid-column: 1 / -1; }
 .number, td.number, th.number { font-variant-numeric: tabular-nums; }
 code { font: .9em ui-monospace, monospace; }
 """
@@ -104,9 +105,11 @@ main > section.failed { border-left: .5rem solid var(--bad); }
 .badge.good { background: var(--good-fill); color: var(--good); }
 .badge.bad { background: var(--bad-fill); color: var(--bad); }
 .badge.note { background: var(--note-fill); color: var(--note); }
-.notes { list-style: none; padding: 0; margin: 0 0 1rem; }
-.notes li { background: var(--note-fill); color: var(--note); border-radius: .4rem;
+.badge.idle { background: var(--soft); color: var(--quiet); }
+.cautions { list-style: none; padding: 0; margin: 0 0 1rem; }
+.cautions li { background: var(--note-fill); color: var(--note); border-radius: .4rem;
   padding: .4rem .75rem; margin: 0 0 .4rem; }
+.remarks { color: var(--quiet); font-size: .92rem; padding-left: 1.1rem; margin: 0 0 .75rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem;
   margin: 1rem 0; }
 .tiles div { background: var(--soft); border-radius: .5rem; padding: .6rem .8rem; }
@@ -152,6 +155,8 @@ figure { margin: 0; }
 .legend svg { width: 2rem; height: .9rem; vertical-align: -.1rem; margin-right: .3rem; }
 .legend .ring { fill: none; stroke: var(--text); stroke-width: 2; }
 .lines { fill: none; stroke-width: 2; }
+.path { fill: none; stroke: var(--quiet); stroke-width: 2; stroke-dasharray: 5 4; }
+.plot .mark { stroke: var(--card); stroke-width: 1; }
 .bar { display: block; width: 100%; height: .6rem; border-radius: .3rem; background: var(--soft); }
 """ + "".join(
     f".s{i} {{ --series: var(--series-{i}); }} .s{i} .lines {{ stroke: var(--series-{i}); }} "

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Sequence
 
+from index.gate_words import asked, measured_value
 from index.report import Gate, Report
-from index.report_page.document import apart, facts, plain, section, share, size, text, tiles
+from index.report_page.document import (
+    apart,
+    counted,
+    facts,
+    plain,
+    section,
+    share,
+    size,
+    text,
+    tiles,
+)
 from index.report_page.recall import default_point
 
 DETAIL_LENGTH = 600
-_NOTES_SHOWN = 20
+_REMARKS_SHOWN = 20
 
 
 def verdict(report: Report) -> str:
@@ -20,10 +31,14 @@ def verdict(report: Report) -> str:
     items = "".join(_gate(gate) for gate in ordered)
     gates = f'<ul class="gates">{items}</ul>' if items else "<p>No condition was set.</p>"
     kind = "passed" if report.passed else "failed"
-    said = "".join(f"<li>{text(note, DETAIL_LENGTH)}</li>" for note in report.notes[:_NOTES_SHOWN])
-    notes = f'<ul class="notes">{said}</ul>' if said else ""
-    body = gates + notes + _overview(report)
+    cautions = _listed("cautions", report.cautions)
+    body = gates + cautions + _overview(report) + _listed("remarks", report.notes)
     return section("verdict", _headline(report, len(failed)), body, kind)
+
+
+def _listed(kind: str, remarks: Sequence[str]) -> str:
+    said = "".join(f"<li>{text(one, DETAIL_LENGTH)}</li>" for one in remarks[:_REMARKS_SHOWN])
+    return f'<ul class="{kind}">{said}</ul>' if said else ""
 
 
 def _headline(report: Report, failed: int) -> str:
@@ -31,21 +46,29 @@ def _headline(report: Report, failed: int) -> str:
     if not count:
         return "Passed: nothing was asked" if report.passed else "Failed"
     if report.passed:
-        return f"Passed: all {count} gates hold" if count > 1 else "Passed: the gate holds"
+        unmeasured = sum(gate.value is None for gate in report.gates)
+        holding = count - unmeasured
+        said = f"Passed: all {holding} gates hold" if holding != 1 else "Passed: the gate holds"
+        return f"{said}, {unmeasured} could not be measured" if unmeasured else said
     does = "does" if failed == 1 else "do"
     return f"Failed: {failed} of {count} {'gate' if count == 1 else 'gates'} {does} not hold"
 
 
 def _gate(gate: Gate) -> str:
-    badge = '<span class="badge good">✓ holds</span>' if gate.passed else ""
-    badge = badge or '<span class="badge bad">✗ fails</span>'
+    if not gate.passed:
+        badge = '<span class="badge bad">✗ fails</span>'
+    elif gate.value is None:
+        badge = '<span class="badge idle">– unknown</span>'
+    else:
+        badge = '<span class="badge good">✓ holds</span>'
     value, limit = apart(gate.value, gate.limit)
-    bound = "at least" if gate.at_least else "at most"
-    measured = f"<strong>{value}</strong>" if gate.value is not None else "not measured"
+    measured = f"<strong>{measured_value(gate, value)}</strong>"
+    bound = asked(gate, limit)
+    measured += f", asked: {bound}" if bound else ""
     detail = f'<p class="detail">{text(gate.detail, DETAIL_LENGTH)}</p>' if gate.detail else ""
     return (
         f"<li><span>{badge}</span><span>{text(gate.name)}</span>"
-        f'<span class="measured">{measured}, asked: {bound} {limit}</span>{detail}</li>'
+        f'<span class="measured">{measured}</span>{detail}</li>'
     )
 
 
@@ -83,6 +106,6 @@ def _overview(report: Report) -> str:
 def lead(report: Report) -> str:
     """The line below the title."""
     return (
-        f'<p class="lead">{escape(f"{report.images:,}")} images, measured against exact search by '
+        f'<p class="lead">{counted(report.images, "image")}, measured against exact search by '
         f"tagmine {text(report.tagmine)}</p>"
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from index.verify import verify_datastore
+from pipelines.main import main
 from tagmine.embeddings import open_embeddings, write_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.parts import file_sha256
@@ -38,8 +39,30 @@ def repin(root, path):
 def test_a_good_datastore_passes(make_datastore, key):
     made = make_datastore(sizes=(900, 800), index_key=key, untagged=3)
     verdict = verify_datastore(made.root)
-    assert (verdict.images, verdict.self_lookups) == (1694, 256)
+    assert (verdict.images, verdict.self_lookups, verdict.index_key) == (1694, 256, key)
+    assert verdict.found > 240
     assert verdict.files > 10 and verdict.bytes > 1700 * 64
+
+
+def test_a_coarse_key_is_no_lie_unless_it_finds_nothing(make_datastore, capfd):
+    """What is stored is right, so whether it is worth anything is for validate to say."""
+    made = make_datastore(sizes=(900, 800), index_key="PCA1,Flat")
+    record = json.loads((made.root / "manifest.json").read_text())
+    found = []
+    for rerank in (1700, 150, 1):
+        record["index"]["rerank"] = rerank
+        (made.root / "manifest.json").write_text(json.dumps(record))
+        if rerank > 1:
+            found.append(verify_datastore(made.root).found)
+            assert main(["verify", str(made.root)]) == 0
+            said = capfd.readouterr().err
+            assert f"256 were looked up, and {found[-1]} found themselves" in said
+            assert (f"PCA1,Flat is too coarse to tell {256 - found[-1]} of" in said) == (
+                rerank < 1700
+            )
+    assert found[0] == 256 and 13 <= found[1] < 128
+    with pytest.raises(DatastoreError, match=r"as PCA1,Flat should: this key is too coarse"):
+        verify_datastore(made.root)
 
 
 def test_every_altered_file_is_found(make_datastore):

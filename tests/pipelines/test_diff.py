@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
+import shlex
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -114,6 +116,7 @@ def make_report(root: Path, **changes) -> Report:
         ),
         passed=True,
         gallery=(),
+        queries_sha256="ab" * 32,
     )
     return dataclasses.replace(report, **changes)
 
@@ -123,7 +126,7 @@ def worse_report(root: Path) -> Report:
         root,
         images=36,
         recall=(RecallAt(5, 0.98, 0.90, 0.89, 0.91),),
-        sweep=(SweepPoint(0, 0, 0.90, 1.1),),
+        sweep=(SweepPoint(0, 0, 0.90, 2.0),),
         shards=(ShardHealth("index/shard-00000.faiss", 3, 14, 1.0, 0.5),),
         gates=(
             Gate("overlap of the 5 nearest", 0.90, 0.95, True, False, "Raise nprobe."),
@@ -240,11 +243,63 @@ def test_recall_and_gates_come_from_the_reports(reported, capsys):
     capsys.readouterr()
     assert main(["diff", *map(str, reported)]) == 0
     text = capsys.readouterr().out
-    assert "Gates: 1 fail that did not, 0 hold that did not." in text
-    # 1-recall and the time moved, but not beyond chance.
+    assert "Gates: 1 gate fails in B that did not in A." in text
+    assert main(["diff", *map(str, reversed(reported))]) == 0
+    assert "Gates: 1 gate holds in B that did not in A." in capsys.readouterr().out
+    # 1-recall moved, but not beyond chance; the time doubled, which is the machine's affair.
     assert "Worse: overlap at k = 5, quantization error." in text
     assert "Better: images without tags." in text
     assert "✓ holds: 0.96, at least 0.95" in text and "✗ fails: 0.9, at least 0.95" in text
+
+
+def verdicts(found) -> set[str]:
+    return {one["name"] for one in found["measures"] if one["better"]}
+
+
+def test_better_needs_common_ground(reported, stores, tmp_path, shards, tiny_clip, capsys):
+    """Numbers of other images, other queries or another kind of code are no better or worse."""
+    alike = verdicts(shown(capsys, *reported))
+    assert {"overlap at k = 5", "quantization error", "images without tags"} <= alike
+    assert "time of a query" not in alike and "tags reachable" not in alike
+    second = reported[1] / "report/report.json"
+    # Exact codes have no error; that is no merit of theirs.
+    write_report(second, dataclasses.replace(worse_report(reported[1]), index_key="IVF4,PQ8x4"))
+    assert alike - verdicts(shown(capsys, *reported)) == {"quantization error"}
+    other = dataclasses.replace(worse_report(reported[1]), queries_sha256="", held_out=False)
+    write_report(second, other)
+    found = shown(capsys, *reported)
+    assert alike - verdicts(found) == {"overlap at k = 5", "1-recall at k = 5"}
+    assert "is not called better or worse" in found["notes"][0]
+    write_report(second, dataclasses.replace(other, held_out=True))
+    found = shown(capsys, *reported)
+    assert verdicts(found) == alike and "beyond the chance of two draws" in found["notes"][0]
+    apart = tmp_path / "apart"
+    command = ["build", f"{shards}/00005.tar", "--out", str(apart), "--clip-model", tiny_clip]
+    assert main([*command, *FIELDS]) == 0
+    write_report(apart / "report/report.json", worse_report(apart))
+    found = shown(capsys, reported[0], apart)
+    assert verdicts(found) == set()
+    assert found["notes"][-1].startswith("They have 0 % of their images in common, so no")
+
+
+def test_options_are_told_from_another_model(stores, shards, tmp_path, tiny_clip, capsys):
+    """Encoder and weights are the same here; only the members that are read are not."""
+    other = tmp_path / "other"
+    command = ["build", f"{shards}/00001.tar", "--out", str(other), "--clip-model", tiny_clip]
+    assert main(command) == 0
+    capsys.readouterr()
+    page = tmp_path / "d.html"
+    assert main(["diff", str(stores[0]), str(other), "--html", str(page)]) == 0
+    text = capsys.readouterr().out
+    fields = "options (caption_json_fields, tag_fields)"
+    said = f"Made otherwise: encoder {fields}, tagger {fields}."
+    assert said in text and said in page.read_text()
+    assert "all options, hashed" in text and "encoder: all options, hashed" in page.read_text()
+    record = json.loads((other / "manifest.json").read_text())
+    record["encoder"]["fingerprint"] = "a" * 64
+    (other / "manifest.json").write_text(json.dumps(record))
+    assert main(["diff", str(stores[0]), str(other)]) == 0
+    assert "Made otherwise: encoder, tagger options" in capsys.readouterr().out
 
 
 def test_one_or_both_may_have_no_report(reported, stores, capsys):
@@ -261,6 +316,17 @@ def test_an_outdated_report_is_left_out(reported, capsys):
     found = shown(capsys, *reported)
     assert found["before"]["report"] == "outdated" and found["gates"] is None
     assert "has changed since its report was made" in found["notes"][0]
+    page = reported[0].parent / "d.html"
+    assert main(["diff", *map(str, reported), "--html", str(page)]) == 0
+    assert "</code>), a datastore that has changed since its report was made" in page.read_text()
+
+
+def test_a_command_to_run_is_one_that_a_shell_takes(stores, tmp_path, capsys):
+    odd = tmp_path / "it's a <i>store"
+    shutil.copytree(stores[0], odd)
+    note = shown(capsys, stores[1], odd)["notes"][1]
+    command = note.split("Run ")[1].split(" to compare")[0]
+    assert shlex.split(command) == ["tagmine", "validate", str(odd)]
 
 
 def test_reports_alone_can_be_compared(reported, capsys):
@@ -270,10 +336,11 @@ def test_reports_alone_can_be_compared(reported, capsys):
     assert sum("a report alone" in note for note in found["notes"]) == 2
     mixed = shown(capsys, files[0], reported[1])
     assert mixed["tags"] is None and len(mixed["gates"]) == 2
-    other = make_report(reported[1], queries=10, index_key="IVF4,Flat", nprobe=2)
+    other = make_report(reported[1], queries_sha256="", index_key="IVF4,Flat", nprobe=2)
     write_report(files[1], other)
     found = shown(capsys, *files)
-    assert any("other queries" in note for note in found["notes"])
+    assert any("other queries, so recall may differ" in note for note in found["notes"])
+    assert {one["better"] for one in found["measures"]} == {""}
     assert [tuple(pin.values()) for pin in found["pins"]] == [
         ("index", "index_key", "Flat", "IVF4,Flat"),
         ("index", "nprobe", "0", "2"),
@@ -287,11 +354,17 @@ def test_the_page_says_what_the_terminal_says(reported, tmp_path, capsys):
     page = path.read_text()
     assert "<b>" not in page and "&lt;b&gt;new&lt;/b&gt;" in page
     assert "http://" not in page and "https://" not in page and "<script" not in page
-    for text in ("−0.0600 worse", "purple kite", "toys/00005", "1 fail that did not", "<th"):
+    for text in (
+        "−0.0600 worse",
+        "purple kite",
+        "toys/00005",
+        "1 gate fails in B that did not in A",
+        "<th",
+    ):
         assert text in page, text
     found = shown(capsys, *reported)
     for name, value in (("gained", found["tags"]["gained"]), ("lost", found["tags"]["lost"])):
-        assert f"{value} tags were {name}" in page or f"{value} {name}" in page
+        assert re.search(rf"{value} (tags? (was|were) )?{name}", page)
     assert main(["diff", *map(str, reported), "--html", str(tmp_path / "none/x.html")]) == 1
     assert "--html" in capsys.readouterr().err
 
@@ -301,11 +374,14 @@ def test_what_is_no_datastore_is_named(stores, tmp_path, capsys, which):
     text = tmp_path / "text.json"
     text.write_text("{}")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/report.json").write_text("{}")
     cases = {
         tmp_path / "nowhere": "there is no such folder",
         tmp_path / "empty": "has no manifest.json",
         text: "is no tagmine report",
         stores[0] / "manifest.json": "give its folder",
+        tmp_path / "report": "Give " + str(tmp_path / "report/report.json"),
     }
     for path, message in cases.items():
         sides = [stores[0], stores[0]]

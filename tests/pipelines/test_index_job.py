@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 
 import pytest
 from PIL import Image
@@ -19,7 +20,8 @@ def index_of(root):
 
 
 def test_an_index_is_tuned_merged_and_grows(tmp_path, write_tar, jpeg, tiny_clip, capfd):
-    root = tmp_path / "store"
+    # A name that a shell would take apart, and a terminal with markup.
+    root = tmp_path / "it's a [b]store"
     for shard, numbers in enumerate((range(25), range(25, 50), range(50, 60))):
         members = [(f"{n}.jpg", jpeg(n)) for n in numbers]
         members += [(f"{n}.txt", f"a car and {n} boats".encode()) for n in numbers]
@@ -32,7 +34,10 @@ def test_an_index_is_tuned_merged_and_grows(tmp_path, write_tar, jpeg, tiny_clip
     assert first["tuned"]["goal"] == 0.9 and first["tuned"]["at"] == 3
     assert first["tuned"]["recall"] == 1 and (first["nprobe"], first["rerank"]) == (1, 0)
     assert len(first["merged"]) == 2 and len(open_datastore(root).shards) == 1
-    assert "on the CPU, since FAISS sees no GPU" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "on the CPU, since FAISS sees no GPU" in said
+    shown = said.split("Look at it: ")[1].splitlines()[0]
+    assert shlex.split(shown)[:4] == ["tagmine", "query", str(root), "PHOTO.jpg"]
     trained = (root / "index/trained.faiss").stat().st_ino
     assert main(["build", f"{shards}/00002.tar", *model]) == 0
     printed = capfd.readouterr().err
@@ -60,6 +65,10 @@ def test_an_index_is_tuned_merged_and_grows(tmp_path, write_tar, jpeg, tiny_clip
     assert main(["index", str(root)]) == 0
     assert "merged" not in index_of(root)
     assert "the one-file index of before is left out" in capfd.readouterr().err
+    capfd.readouterr()
+    assert main(["index", str(root), "--recall", "0.9", "--at", "100000"]) == 0
+    assert "59 nearest, all there are beside a query, not 100,000 (goal" in capfd.readouterr().err
+    assert index_of(root)["tuned"]["at"] == 59
     assert main(["verify", str(root)]) == 0
 
 

@@ -46,6 +46,7 @@ def test_held_out_shards_are_embedded_mined_and_looked_up(block_store, blocks, t
     assert same.value > 0.999
     printed = capfd.readouterr().err
     assert "40 held-out queries" in printed and "passed  overlap of the 5 nearest" in printed
+    assert "passed  the datastore opens and answers: no problems\n" in printed
 
 
 def test_the_gallery_shows_queries_and_neighbours_as_pictures(
@@ -76,7 +77,11 @@ def test_stored_images_without_themselves_and_several_processes(block_store, tmp
     assert main([*command, "--out", str(tmp_path / "one")]) == 0
     assert main([*command, "--out", str(tmp_path / "two"), "--num-workers", "2"]) == 0
     one, two = (read_report(tmp_path / name / "report.json") for name in ("one", "two"))
-    assert not one.held_out and one.queries == 60 and "without their own match" in one.notes[0]
+    assert not one.held_out and one.queries == 60 and "without their own match" in one.cautions[0]
+    assert one.notes == (
+        "15 pictures were embedded again, to see that the encoder is the datastore's",
+    )
+    assert not any("own match" in note for note in one.notes)
     for entry in one.gallery:
         assert entry.key not in {near.key for near in entry.neighbours}
     assert one.sweep != ()
@@ -129,6 +134,9 @@ def test_a_threshold_that_is_missed_stops_a_batch_job(block_store, tmp_path, cap
         (["--sample", "5", "--seed", "-1"], "--seed -1"),
         (["--queries", "nowhere/*.tar"], "matches no file"),
         (["--sample", "5", "--clip-model", "nothing"], "no architecture of open_clip"),
+        (["--sample", "5", "--spacy-model", "no"], "--spacy-model: it says how the captions of"),
+        (["--sample", "5", "--tag-policy", "/no"], "--tag-policy: it says how the captions of"),
+        (["--sample", "5", "--vocabulary", "/no"], "--vocabulary: it says how the captions of"),
         (["--sample", "5", "--flink_masterr=x"], "neither tagmine nor Beam"),
     ],
 )
@@ -138,11 +146,15 @@ def test_what_cannot_work_is_said_before_any_work(block_store, tmp_path, capsys,
     assert says in capsys.readouterr().err and not (out / "report.json").exists()
 
 
-def test_a_shard_of_the_datastore_is_no_held_out_one(block_store, blocks, tmp_path, capsys):
+def test_a_shard_of_the_datastore_is_no_held_out_one(block_store, blocks, tmp_path, capfd):
+    """It is refused before anything is embedded, however many good shards come with it."""
     shutil.copy(blocks / "00003.tar", tmp_path / "other-name.tar")
-    command = ["validate", str(block_store), "--queries", str(tmp_path / "other-name.tar")]
-    assert main([*command, "--out", str(tmp_path / "r")]) == 1
-    assert "this shard is in the datastore, as blocks/00003" in capsys.readouterr().err
+    command = ["validate", str(block_store), "--queries", str(blocks / "held-out.tar")]
+    command += [str(tmp_path / "other-name.tar"), "--out", str(tmp_path / "r")]
+    assert main(command) == 1
+    said = capfd.readouterr().err
+    assert "other-name.tar: this shard is in the datastore, as blocks/00003" in said
+    assert "embed" not in said and not (tmp_path / "r").exists()
 
 
 def test_queries_that_are_mined_otherwise_have_no_agreement(block_store, blocks, tmp_path):
@@ -153,7 +165,9 @@ def test_queries_that_are_mined_otherwise_have_no_agreement(block_store, blocks,
     assert main(command) == 0
     report = read_report(tmp_path / "report.json")
     assert report.agreement is None and report.queries == 10
-    assert any("agreement of tags was not measured" in note for note in report.notes)
+    assert any("agreement of tags was not measured" in one for one in report.cautions)
+    gate = next(gate for gate in report.gates if "own tags found" in gate.name)
+    assert gate.value is None and gate.passed and "not measured" in gate.detail
 
 
 def test_the_format_page_names_every_field_of_the_report():

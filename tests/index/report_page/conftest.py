@@ -155,7 +155,8 @@ def report(jpeg) -> Report:
         ),
         passed=False,
         gallery=(entry,),
-        notes=(HOSTILE[0], "The sweep was cut short."),
+        cautions=(HOSTILE[0], "The sweep was cut short."),
+        notes=(HOSTILE[1], "1 picture was embedded again"),
     )
 
 

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from index.report import NearDuplicates, RecallAt, SweepPoint, TagHealth
+from index.report import Gate, NearDuplicates, RecallAt, SweepPoint, TagHealth
 from index.report_page import render_page, write_page
 from index.report_page.document import apart, size
-from index.report_page.recall import sweep_lines
+from index.report_page.recall import best_points, sweep_series
 
 
 def test_nothing_of_strangers_becomes_markup(report, page, hostile):
@@ -47,7 +47,7 @@ def test_the_page_refers_to_nothing_outside(page):
     assert "unsafe" not in policy and "http" not in policy
 
 
-def test_the_verdict_names_its_gates(report, page, hostile):
+def test_the_verdict_names_its_gates(report, page, hostile, parse_page):
     verdict = page.section("verdict")
     assert "Failed: 2 of 4 gates do not hold" in verdict
     gates = [e.text for e in page.all("li") if "ul" in e.path and "asked:" in e.text]
@@ -65,8 +65,24 @@ def test_the_verdict_names_its_gates(report, page, hostile):
     # Rounded alike, one could not see what fails.
     assert "0.94999999, asked: at least 0.95" in gates[3]
     assert "The sweep was cut short." in verdict
+    kinds = {e.text: e.path for e in page.all("li") if "1 picture" in e.text or "cut" in e.text}
+    lists = [e.attributes.get("class") for e in page.all("ul") if "section" in e.path]
+    assert len(kinds) == 2 and lists[:3] == ["gates", "cautions", "remarks"]
+    amber = next(e.text for e in page.all("ul") if e.attributes.get("class") == "cautions")
+    assert "cut short" in amber and "1 picture" not in amber
     holding = dataclasses.replace(report, gates=report.gates[:1], passed=True)
     assert "Passed: the gate holds" in render_page(holding)
+    unknown = Gate("own tags found", None, 0.9, True, True, "not measured: no query has tags")
+    sound = Gate("the datastore opens and answers", 0.0, 0.0, False, True, counts=True)
+    both = dataclasses.replace(report, gates=(report.gates[0], sound, unknown), passed=True)
+    said = parse_page(render_page(both))
+    assert "Passed: all 2 gates hold, 1 could not be measured" in said.section("verdict")
+    gates = [e.text for e in said.all("li") if "section" in e.path]
+    assert gates[1] == "✓ holdsthe datastore opens and answersno problems"
+    assert gates[2].startswith("– unknownown tags foundnot measured, asked: at least 0.9")
+    broken = dataclasses.replace(sound, value=3.0, passed=False, detail="a; b; c")
+    red = parse_page(render_page(dataclasses.replace(report, gates=(broken,))))
+    assert "✗ failsthe datastore opens and answers3 problemsa; b; c" in red.section("verdict")
     none = dataclasses.replace(report, gates=(), passed=True)
     assert "Passed: nothing was asked" in render_page(none)
 
@@ -107,7 +123,7 @@ def test_numbers_of_the_page_are_those_of_the_report(report, page):
 def test_the_default_stands_out(report, page):
     marked = [e for e in page.all("tr") if e.attributes.get("class") == "marked"]
     assert len(marked) == 1 and marked[0].text.startswith("16200")
-    assert [line.name for line in sweep_lines(report.sweep)] == ["no re-rank", "200 re-ranked"]
+    assert [one.name for one in sweep_series(report.sweep)] == ["no re-rank", "200 re-ranked"]
     assert "the default, nprobe 16, 200 re-ranked" in page.section("recall")
     rings = [e for e in page.all("circle") if e.attributes.get("class") == "ring"]
     assert len(rings) == 2  # in the plot and in its legend
@@ -118,14 +134,33 @@ def test_the_default_stands_out(report, page):
 def test_the_plot_stands_where_the_numbers_are(report, page):
     """More time is further right, more recall further up, and all is inside the drawing."""
     svg = render_page(report).split("Recall against time of a query</title>")[1].split("</svg>")[0]
-    joined = re.findall(r'class="lines"[^>]* d="M([^"]+)"', svg)
-    assert len(joined) == 2
-    for line, drawn in zip(sweep_lines(report.sweep), joined, strict=True):
-        places = [tuple(map(float, pair.split())) for pair in drawn.split("L")]
-        assert len(places) == len(line.points) == 3
-        assert places == sorted(places) and line.points == tuple(sorted(line.points))
-        assert [y for _, y in places] == sorted((y for _, y in places), reverse=True)
-        assert all(0 < x < 400 and 0 < y < 270 for x, y in places)
+    shapes = r'class="mark" (?:c?x="([\d.]+)" c?y="([\d.]+)"|d="M([\d.]+) (-?[\d.]+)l)'
+    marks = re.findall(shapes, svg)
+    assert len(marks) == len(report.sweep) == 6
+    places = [(float(a or c), float(b) if b else float(d) + 6) for a, b, c, d in marks]
+    assert all(0 < x < 400 and 0 < y < 270 for x, y in places)
+    points = [point for one in sweep_series(report.sweep) for point in one.points]
+    for axis, sign in ((0, 1), (1, -1)):
+        by_number = sorted(range(6), key=lambda i: points[i][axis])
+        assert by_number == sorted(range(6), key=lambda i: sign * places[i][axis])
+
+
+def test_the_line_joins_what_nothing_beats_and_never_runs_back(report, parse_page):
+    """Times are noise: of two settings, the slower may well find less."""
+    timed = [(0, 1, 0.3, 2.0), (0, 4, 0.5, 1.0), (50, 4, 0.8, 1.5), (50, 16, 0.7, 3.0)]
+    timed += [(200, 4, 0.8, 1.7), (200, 16, 0.9, 4.0), (0, 16, 0.9, 4.0), (0, 64, 0.4, 1.0)]
+    sweep = tuple(SweepPoint(nprobe, depth, overlap, ms) for depth, nprobe, overlap, ms in timed)
+    best = best_points(sweep)
+    assert [(p.milliseconds, p.overlap) for p in best] == [(1.0, 0.5), (1.5, 0.8), (4.0, 0.9)]
+    page = render_page(dataclasses.replace(report, sweep=sweep))
+    svg = page.split("Recall against time of a query</title>")[1].split("</svg>")[0]
+    drawn = re.findall(r'class="path" d="M([^"]+)"', svg)
+    assert len(drawn) == 1 and 'class="lines"' not in svg
+    places = [tuple(map(float, pair.split())) for pair in drawn[0].split("L")]
+    assert len(places) == 3 and places == sorted(places)
+    assert [y for _, y in places] == sorted((y for _, y in places), reverse=True)
+    rows = [e.text for e in parse_page(page).all("tr") if e.text.endswith("✓")]
+    assert [row[:4] for row in rows] == ["4non", "4500", "1620"] and "most for its time" in page
 
 
 def test_headings_landmarks_and_names(page):
