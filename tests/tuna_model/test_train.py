@@ -325,7 +325,12 @@ def test_two_processes_train_as_one(start):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # What accelerate launch and torchrun set.
-    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    world = {
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     started = [
         subprocess.Popen(
             [*command, "--output", str(start / "two")],
