@@ -228,13 +228,14 @@ class Datastore:
             DatastoreError: when a tags part cannot be read.
         """
         found: dict[int, dict] = {}
-        for number in sorted({part_of(row_id) for row_id in ids}):
-            card = self._part_cards.get(number)
-            if card is None:
-                continue
+        by_part: dict[int, list[int]] = {}
+        for row_id in ids:
+            by_part.setdefault(part_of(row_id), []).append(row_id)
+        for number in sorted(by_part.keys() & self._part_cards.keys()):
+            card = self._part_cards[number]
             footer = read_tags_footer(self.root / card.path)
             self._check_maker(footer, self.manifest.tagger.maker)
-            wanted = pa.array([row_id for row_id in ids if part_of(row_id) == number], pa.int64())
+            wanted = pa.array(by_part[number], pa.int64())
             try:
                 table = pq.read_table(
                     self.root / card.path,
@@ -256,7 +257,10 @@ class Datastore:
 
         Args and errors are those of `search`.
         """
-        ids, scores = self.search(vectors, k)
+        return self.answers(*self.search(vectors, k))
+
+    def answers(self, ids: np.ndarray, scores: np.ndarray) -> list[Answer]:
+        """What `query` gives, for the ids [q, k] and scores [q, k] that `search` gave."""
         rows = self.rows([int(row_id) for row_id in np.unique(ids[ids >= 0])])
         answers = []
         for row_ids, row_scores in zip(ids.tolist(), scores.tolist(), strict=True):

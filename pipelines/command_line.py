@@ -8,9 +8,7 @@ from collections.abc import Sequence
 
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
-from pipelines.filter_flags import (
-    read_caption_filters,
-)
+from pipelines.filter_flags import read_caption_filters
 from pipelines.flags import add_embed, add_index, add_inputs, add_mine, add_query, add_runner
 from pipelines.options import (
     BuildOptions,
@@ -23,6 +21,7 @@ from pipelines.options import (
     ShowOptions,
     VerifyOptions,
 )
+from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
 from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
@@ -40,6 +39,7 @@ Options = (
     | TagsOptions
     | ValidateOptions
     | DiffOptions
+    | RetrieveOptions
 )
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
@@ -103,6 +103,9 @@ def make_parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", "measure a datastore against exact search")
     add_validate(validate)
     add_runner(validate)
+    retrieve = _command(commands, "retrieve", "what a datastore knows of a training set's images")
+    add_retrieve(retrieve)
+    add_runner(retrieve)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
@@ -226,6 +229,10 @@ def _validate(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Vali
     return read_validate_options(arguments, _runner(arguments, beam_args))
 
 
+def _retrieve(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> RetrieveOptions:
+    return read_retrieve_options(arguments, _runner(arguments, beam_args))
+
+
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
     photos = tuple(arguments.photos)
     return QueryOptions(
@@ -240,6 +247,7 @@ _READERS = {
     "index": _index,
     "verify": _verify,
     "validate": _validate,
+    "retrieve": _retrieve,
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),

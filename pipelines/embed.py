@@ -127,7 +127,7 @@ def _part_options(options: EmbedOptions) -> PartOptions:
     )
 
 
-def _threads_per_worker(runner: RunnerOptions) -> int | None:
+def threads_per_worker(runner: RunnerOptions) -> int | None:
     """Share the cores out among several local processes; one alone has them all."""
     if runner.num_workers == 1:
         return None
@@ -152,7 +152,7 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
     write_pin(plan.root / ENCODER_PIN, pin)
     with progress_for(options.runner, console, "embed", plan.sources) as progress:
         part_options = _part_options(options)
-        threads = _threads_per_worker(options.runner)
+        threads = threads_per_worker(options.runner)
         job = EmbedJob(
             str(plan.root), options.clip_model, part_options, pin.maker, threads, progress
         )

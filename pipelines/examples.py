@@ -69,6 +69,16 @@ examples:
 
 Writes report.json with every number and index.html with plots and pictures; docs/validation.md
 says how to read them. Exits with 1 when the datastore falls short of the verdict's thresholds.""",
+    "retrieve": """\
+examples:
+  tagmine retrieve 'train/{00000..00066}.tar' --datastore cc3m-tags --out train-retrievals
+  tagmine retrieve llava_v1_5_mix665k.json --image-folder images --datastore cc3m-tags \\
+      --out llava-retrievals --num-workers 8
+  tagmine retrieve train.json --image-folder images --datastore my-tags --out mine \\
+      --clip-model ViT-B-32/weights.safetensors -k 10 --exclude-above 0.95
+
+Writes parts/, rejects/ and, last, retrievals.json with the counts. Run the same command again to go
+on after an interruption. Rows of text only need no retrieval; they are counted.""",
     "query": """\
 examples:
   tagmine query coco-tags photo.jpg -k 5

@@ -20,6 +20,7 @@ from pipelines.options import (
     ShowOptions,
     VerifyOptions,
 )
+from pipelines.retrieve_options import RetrieveOptions
 from pipelines.tags_options import TagsOptions
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
@@ -36,6 +37,7 @@ _MODULES = {
     QueryOptions: "pipelines.query",
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
+    RetrieveOptions: "pipelines.retrieve",
 }
 
 

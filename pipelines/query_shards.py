@@ -59,16 +59,21 @@ def datastore_fields(pin: TaggerPin) -> SampleFields:
     )
 
 
-def encoder_name(options: ValidateOptions, manifest: Manifest) -> str:
+def encoder_name(datastore: str, clip_model: str | None, manifest: Manifest) -> str:
     """The encoder that queries are embedded with.
+
+    Args:
+        datastore: the folder, as it was given.
+        clip_model: the encoder that was given, if one was.
+        manifest: the datastore's.
 
     Raises:
         ConfigurationError: when it is a local checkpoint and was not given.
     """
-    name = options.clip_model or manifest.encoder.clip_model
-    if options.clip_model is None and is_local_checkpoint(name):
+    name = clip_model or manifest.encoder.clip_model
+    if clip_model is None and is_local_checkpoint(name):
         raise ConfigurationError(
-            f"{options.datastore} was embedded with a local checkpoint, {name}, which is not "
+            f"{datastore} was embedded with a local checkpoint, {name}, which is not "
             "opened unasked. Give it with --clip-model."
         )
     return name
@@ -93,7 +98,7 @@ def embed_queries(
     manifest = datastore.manifest
     plan = Plan(scratch, shards.sources, ())
     inputs = InputOptions(options.queries, shards.fields)
-    name = encoder_name(options, manifest)
+    name = encoder_name(options.datastore, options.clip_model, manifest)
     embed_options = EmbedOptions(str(scratch), inputs, options.runner, name)
     pin = embed.prepare(embed_options)
     if pin.fingerprint != manifest.encoder.fingerprint:

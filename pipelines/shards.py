@@ -117,13 +117,21 @@ def refuse_mixing(plan: Plan, path: str, pin: TaggerPin | EncoderPin, stage: str
 
 @contextlib.contextmanager
 def progress_for(
-    runner: RunnerOptions, console: Console, title: str, sources: tuple[Source, ...]
+    runner: RunnerOptions,
+    console: Console,
+    title: str,
+    sources: tuple[Source, ...],
+    sized: bool = True,
 ) -> Iterator[str | None]:
-    """A progress line for a local run; nothing for one whose workers are elsewhere."""
+    """A progress line for a local run; nothing for one whose workers are elsewhere.
+
+    Without `sized`, for sources whose bytes are not known, it moves from part to part.
+    """
     if not is_local(runner):
         yield None
         return
-    with show_progress(console, title, len(sources), _total_bytes(sources)) as folder:
+    total = _total_bytes(sources) if sized else 0
+    with show_progress(console, title, len(sources), total) as folder:
         yield folder
 
 

@@ -122,7 +122,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 def _load_encoder(options: ValidateOptions, manifest: Manifest) -> _Encoding:
     try:
-        encoder = load_encoder(encoder_name(options, manifest))
+        encoder = load_encoder(encoder_name(options.datastore, options.clip_model, manifest))
     except ConfigurationError as error:
         # Stored images have their vectors; only what is embedded now needs the model.
         if options.queries or options.clip_model:

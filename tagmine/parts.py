@@ -74,7 +74,7 @@ class PartFooter:
 
     Attributes:
         format_version: the format that the file follows.
-        stage: "mine" or "embed".
+        stage: "mine", "embed" or "retrieve".
         part: its number.
         source: name of the shard it was made from.
         source_sha256: hash of that shard's bytes.

@@ -17,10 +17,17 @@ _LOOKED_AT = 50
 _SHARDS_TRIED = 5
 
 
-def preview_shards(sources: Sequence[Source], fields: SampleFields) -> str:
+def preview_shards(
+    sources: Sequence[Source], fields: SampleFields, need_captions: bool = True
+) -> str:
     """A line that says what the samples look like.
 
     The first shard that holds a readable sample is looked at, among the first five.
+
+    Args:
+        sources: the shards.
+        fields: which members are read.
+        need_captions: whether samples must have captions.
 
     Raises:
         ConfigurationError: naming the member or field that is missing, and those that are there.
@@ -38,7 +45,7 @@ def preview_shards(sources: Sequence[Source], fields: SampleFields) -> str:
             f"no sample can be read from {tried}. Is it an uncompressed tar in webdataset layout "
             "(000.jpg, 000.txt, 001.jpg, …)?"
         )
-    _check_members(source, samples, fields)
+    _check_members(source, samples, fields, need_captions)
     if fields.needs_json:
         _check_json(source, samples, fields)
     members = ", ".join("." + e for e in _extensions(samples))
@@ -55,7 +62,9 @@ def _extensions(samples: Sequence[Sample]) -> list[str]:
     return sorted({extension for sample in samples for extension in sample.extensions})
 
 
-def _check_members(source: Source, samples: Sequence[Sample], fields: SampleFields) -> None:
+def _check_members(
+    source: Source, samples: Sequence[Sample], fields: SampleFields, need_captions: bool
+) -> None:
     found = _extensions(samples)
     listed = ", ".join("." + extension for extension in found)
     if not set(fields.image_keys) & set(found):
@@ -64,7 +73,7 @@ def _check_members(source: Source, samples: Sequence[Sample], fields: SampleFiel
             f"{source.url}: no sample has an image member ({wanted}); the first samples have "
             f"{listed}. Name the image's extension with --image-key."
         )
-    if fields.caption_member not in found:
+    if need_captions and fields.caption_member not in found:
         raise ConfigurationError(
             f"{source.url}: no sample has a caption member (.{fields.caption_member}); the first "
             f"samples have {listed}. Name the caption's extension with --caption-key, or its field "

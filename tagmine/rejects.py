@@ -26,11 +26,16 @@ REASONS: dict[str, str] = {
     "no_image": "the sample has no image member",
     "image_undecodable": "the image is no JPEG, PNG or WebP, or is damaged",
     "image_too_large": "the image has more pixels than the limit",
+    "image_missing": "the image folder has no such file, or it cannot be read",
+    "unsafe_image_path": "the image's path is absolute or leads out of the image folder",
     "no_tags_row": "the image was embedded but its caption was rejected, so it is not indexed",
     "low_clip_score": "the image's CLIP score with its captions is below the limit, or not known",
 }
 
 STAGES = ("mine", "embed", "index")
+"""The stages of a datastore."""
+
+RETRIEVE = "retrieve"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Reject:
     Attributes:
         id: the sample's id.
         key: its namespaced key, as far as it is known.
-        stage: "mine", "embed" or "index".
+        stage: "mine", "embed" or "index"; or "retrieve", outside of a datastore.
         reason: a key of `REASONS`.
         detail: what was found, at most 300 characters.
 
@@ -55,7 +60,7 @@ class Reject:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        if self.stage not in STAGES:
-            raise ValueError(f"stage {self.stage!r} is none of {', '.join(STAGES)}")
+        if self.stage not in (*STAGES, RETRIEVE):
+            raise ValueError(f"stage {self.stage!r} is none of {', '.join((*STAGES, RETRIEVE))}")
         if self.reason not in REASONS:
             raise ValueError(f"reject reason {self.reason!r} is none of {', '.join(REASONS)}")

@@ -7,7 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from tagmine.archive import HashingReader
 from tagmine.errors import TagmineError
@@ -78,6 +78,19 @@ class PartResult:
     footer: PartFooter
 
 
+class HashedInput(Protocol):
+    """What a part is made of, hashed while it is read; a `HashingReader` is one.
+
+    Attributes:
+        bytes_read: how many bytes were read so far.
+    """
+
+    bytes_read: int
+
+    def drain(self) -> str:
+        """Read to the end and return the sha256 of it all, as hex."""
+
+
 class PartLedger:
     """Counts what a stage reads, and keeps its rejects until the part is closed."""
 
@@ -105,7 +118,7 @@ class PartLedger:
         """Count captions that were left out of a sample that stays, by their reasons."""
         self._captions_dropped.update(reasons)
 
-    def close(self, stream: HashingReader, written: int) -> PartFooter:
+    def close(self, stream: HashedInput, written: int) -> PartFooter:
         """Write the rejects and return the footer that the part file is to carry."""
         # In order of the shard: a stage that works ahead may reject out of turn.
         rejects = sorted(self._rejects, key=lambda reject: reject.id)
@@ -129,8 +142,16 @@ class PartLedger:
         )
 
 
+OpenInput = Callable[[Source], contextlib.AbstractContextManager[HashedInput]]
+
+
 def is_current(
-    footer: PartFooter, root: Path, source: Source, maker: str, report: ReportProgress
+    footer: PartFooter,
+    root: Path,
+    source: Source,
+    maker: str,
+    report: ReportProgress,
+    open_input: OpenInput = open_source,
 ) -> bool:
     """Whether a finished part is what this job would make from the shard as it is now.
 
@@ -143,7 +164,7 @@ def is_current(
     found = rejects_made_by(rejects, maker + footer.source_sha256)
     if found != sum(footer.rejected.values()):
         return False
-    with open_source(source) as stream:
+    with open_input(source) as stream:
         current = stream.drain() == footer.source_sha256
         report(stream.bytes_read, footer.read)
     return current

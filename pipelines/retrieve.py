@@ -1,0 +1,192 @@
+"""The job that retrieves for a training set: every shard or chunk of images becomes a part."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+from rich.console import Console
+
+from index.encoder import load_encoder
+from index.retrieval_folder import (
+    BAD_ROWS,
+    RETRIEVAL_PIN,
+    SUMMARY,
+    RetrievalPin,
+    RetrievalSummary,
+    read_footers,
+    read_summary,
+    retrievals_path,
+    write_summary,
+)
+from index.retrieve import LookUp, make_pin, retrieve_part
+from index.retrieve import RetrieveOptions as PartOptions
+from index.search import Datastore, open_datastore
+from pipelines.embed import threads_per_worker
+from pipelines.progress import count_kept
+from pipelines.query_shards import encoder_name
+from pipelines.retrieve_options import RetrieveOptions
+from pipelines.retrieve_plan import RetrievePlan, plan_retrieval
+from pipelines.runner import check_runner, run_job
+from pipelines.shards import process_part, progress_for
+from pipelines.summary import print_count
+from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
+from tagmine.layout import MANIFEST, locked, remove_leftovers
+from tagmine.manifest import StageCount, read_manifest, sum_counts, write_pin
+from tagmine.parts import file_sha256, write_rejects
+from tagmine.rejects import RETRIEVE, Reject
+from tagmine.samples import SampleFields
+from tagmine.sources import Source
+from tagmine.stage import PartResult, ReportProgress
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RetrieveJob:
+    """What a worker needs to retrieve for a shard.
+
+    Attributes:
+        root: folder of the retrievals.
+        datastore: folder of the datastore.
+        clip_model: its encoder.
+        options: how a part is made.
+        pin: what the launcher found; the worker must find the same.
+        num_threads: forward passes side by side on a CPU, None for one a core.
+        progress: folder for heartbeats, if the worker shares it with the launcher.
+    """
+
+    root: str
+    datastore: str
+    clip_model: str
+    options: PartOptions
+    pin: RetrievalPin
+    num_threads: int | None
+    progress: str | None
+
+
+class RetrieveShards(beam.PTransform):
+    """`Source` in, `PartResult` out: what the datastore knows of each shard's images, as a part."""
+
+    def __init__(self, job: RetrieveJob) -> None:
+        super().__init__()
+        self._job = job
+
+    def expand(self, sources: beam.PCollection) -> beam.PCollection:
+        return (
+            sources
+            | "Spread shards" >> beam.Reshuffle()
+            | "Look images up" >> beam.Map(_retrieve, self._job, Shared())
+        )
+
+
+def _retrieve(source: Source, job: RetrieveJob, shared: Shared) -> PartResult:
+    def make(report: ReportProgress) -> PartResult:
+        datastore = shared.acquire(
+            lambda: _open(job.datastore, job.clip_model, threads=job.num_threads)
+        )
+        if _pin(datastore, job.options) != job.pin:
+            raise TagmineError(
+                "a worker's datastore or encoder differs from the launcher's: the datastore has "
+                "changed since, or tagmine, open_clip or the weights have another version there. "
+                "Start again when they are the same everywhere."
+            )
+        return retrieve_part(Path(job.root), source, job.options, datastore, job.pin, report)
+
+    return process_part(RETRIEVE, source, job.progress, make)
+
+
+def build(root: beam.Pipeline, sources: Sequence[Source], job: RetrieveJob) -> beam.PCollection:
+    """The pipeline: every source as a part; yields `PartResult`s."""
+    return root | "List shards" >> beam.Create(sources) | "Retrieve" >> RetrieveShards(job)
+
+
+def _open(folder: str, clip_model: str, threads: int | None = None) -> Datastore:
+    return open_datastore(folder, load_encoder(clip_model, num_threads=threads))
+
+
+def _pin(datastore: Datastore, options: PartOptions) -> RetrievalPin:
+    return make_pin(datastore, options, file_sha256(datastore.root / MANIFEST))
+
+
+def _part_options(options: RetrieveOptions) -> PartOptions:
+    wanted = LookUp(options.k, options.max_tags, options.exclude_above, not options.keep_own_key)
+    fields = SampleFields(options.image_keys)
+    return PartOptions(wanted, fields, options.batch_size, options.num_prepro_workers)
+
+
+def run(options: RetrieveOptions, console: Console) -> None:
+    """`tagmine retrieve`: plan, look every image up, say what was read, written and rejected.
+
+    Raises:
+        ConfigurationError: for inputs or folders that cannot be used.
+        DatastoreError: for a folder that is no datastore, or another encoder than its own.
+    """
+    check_runner(options.runner)
+    part_options = _part_options(options)
+    manifest = read_manifest(Path(options.datastore))
+    name = encoder_name(options.datastore, options.clip_model, manifest)
+    plan = plan_retrieval(options, part_options.fields)
+    datastore = _open(options.datastore, name)
+    if not len(datastore):
+        raise ConfigurationError(f"--datastore {options.datastore}: it holds no image.")
+    pin = _pin(datastore, part_options)
+    console.print(plan.found, soft_wrap=True)
+    with locked(plan.root):
+        remove_leftovers(plan.root)
+        _begin(plan, pin)
+        folder = str(Path(options.datastore).absolute())
+        threads = threads_per_worker(options.runner)
+        sized = options.instructions is None
+        with progress_for(options.runner, console, RETRIEVE, plan.sources, sized) as progress:
+            job = RetrieveJob(str(plan.root), folder, name, part_options, pin, threads, progress)
+            run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
+            kept = count_kept(progress)
+        summary = _summarize(plan, pin)
+        write_summary(plan.root, summary)
+    _print_summary(console, plan, summary, kept)
+
+
+def _begin(plan: RetrievePlan, pin: RetrievalPin) -> None:
+    """Say what the parts are made with, and that they are not complete."""
+    try:
+        current = read_summary(plan.root).pin == pin
+    except (ConfigurationError, DatastoreError):
+        current = False
+    if not current:
+        # It speaks of parts that are replaced one by one from now on.
+        (plan.root / SUMMARY).unlink(missing_ok=True)
+    write_pin(plan.root / RETRIEVAL_PIN, pin)
+    if plan.instructions is not None:
+        bad = plan.instructions.bad_rows
+        rejects = [Reject(number, "", RETRIEVE, "bad_json", why) for number, why in bad]
+        write_rejects(plan.root / BAD_ROWS, rejects, pin.maker)
+
+
+def _summarize(plan: RetrievePlan, pin: RetrievalPin) -> RetrievalSummary:
+    found = [read_footers(plan.root / retrievals_path(source.part)) for source in plan.sources]
+    counts = [StageCount(f.read, f.written, f.rejected) for f, _ in found]
+    copies = sum(more.with_copies for _, more in found)
+    return RetrievalSummary(pin, len(found), sum_counts(counts), copies, plan.rows)
+
+
+def _print_summary(
+    console: Console, plan: RetrievePlan, summary: RetrievalSummary, kept: int
+) -> None:
+    before = f"; {kept:,} of {summary.parts:,} parts were finished before" if kept else ""
+    print_count(console, RETRIEVE, summary.images, before)
+    if summary.with_copies:
+        console.print(
+            f"         {summary.with_copies:,} images have copies in the datastore (cosine "
+            f"{summary.pin.exclude_above} or more), which were left out",
+            soft_wrap=True,
+        )
+    if summary.rows is not None:
+        rows = summary.rows
+        console.print(
+            f"rows     {rows.read:,} read = {rows.with_image:,} with an image + "
+            f"{rows.text_only:,} text only + {rows.rejected:,} rejected",
+            soft_wrap=True,
+        )
+    console.print(f"retrievals {plan.root}", soft_wrap=True)

@@ -1,0 +1,152 @@
+"""`tagmine retrieve` before it starts: what is looked up, and where the parts go."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from index.image_files import ImageChunk, read_image_file
+from index.images import ImageLimits, ImageRejected
+from index.retrieval_folder import RETRIEVAL_PIN, InstructionRows, read_footers
+from pipelines.retrieve_options import RetrieveOptions
+from tagmine.errors import ConfigurationError, DatastoreError
+from tagmine.instructions import InstructionImages, read_instruction_images
+from tagmine.layout import MANIFEST, is_leftover
+from tagmine.preview import preview_shards
+from tagmine.samples import SampleFields
+from tagmine.sources import Source, expand_shards, number_sources
+
+CHUNK_IMAGES = 4096
+"""Images of a part, of those that a file of instructions names."""
+_LOOKED_AT = 50
+_PART_NAME = re.compile(r"part-\d{5,}\.parquet")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RetrievePlan:
+    """A job before it starts.
+
+    Attributes:
+        root: folder of the retrievals.
+        sources: shards, or chunks of images.
+        found: a line that says what was found.
+        instructions: what a file of instructions names, None for shards.
+    """
+
+    root: Path
+    sources: tuple[Source, ...]
+    found: str
+    instructions: InstructionImages | None = None
+
+    @property
+    def rows(self) -> InstructionRows | None:
+        named = self.instructions
+        if named is None:
+            return None
+        return InstructionRows(named.rows, named.with_image, named.text_only, len(named.bad_rows))
+
+
+def plan_retrieval(options: RetrieveOptions, fields: SampleFields) -> RetrievePlan:
+    """Find the images; nothing is written yet.
+
+    Raises:
+        ConfigurationError: for inputs that are not there or name no image, an image folder that
+            holds none of them, or an output folder that holds something else.
+    """
+    root = _output_folder(options.out)
+    known = _known_sources(root)
+    if options.instructions is None:
+        urls = expand_shards(options.inputs)
+        sources = tuple(number_sources(urls, options.dataset, known))
+        noun = "shard" if len(sources) == 1 else "shards"
+        found = f"{len(sources):,} {noun}; {preview_shards(sources, fields, need_captions=False)}"
+        plan = RetrievePlan(root, sources, found)
+    else:
+        plan = _plan_instructions(root, options, Path(options.instructions))
+    names = {source.part: source.name for source in plan.sources}
+    for source in known:
+        if names.get(source.part) != source.name:
+            raise ConfigurationError(
+                f"--out {options.out}: it holds retrievals for {source.name}, which was not given. "
+                "Give the same dataset, or another --out."
+            )
+    return plan
+
+
+def _plan_instructions(root: Path, options: RetrieveOptions, path: Path) -> RetrievePlan:
+    folder = Path(options.image_folder or "").absolute()
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"--image-folder {options.image_folder}: there is no such folder. Give the one that "
+            f"the image paths of {path} begin in."
+        )
+    named = read_instruction_images(path)
+    if not named.images:
+        why = f"; the first that cannot be used: {named.bad_rows[0][1]}" if named.bad_rows else ""
+        raise ConfigurationError(
+            f"{path}: none of its {named.rows:,} rows names an image{why}. Give a list of objects "
+            "with id, image and conversations."
+        )
+    _check_folder(folder, named.images, path)
+    starts = range(0, len(named.images), CHUNK_IMAGES)
+    chunks = [named.images[start : start + CHUNK_IMAGES] for start in starts]
+    sources = tuple(
+        ImageChunk(part, f"{path.stem}/{part:05d}", str(folder), images)
+        for part, images in enumerate(chunks)
+    )
+    found = (
+        f"{named.rows:,} rows: {named.with_image:,} with an image, {named.text_only:,} text only, "
+        f"{len(named.bad_rows):,} that cannot be used; {len(named.images):,} different images"
+    )
+    return RetrievePlan(root, sources, found, named)
+
+
+def _check_folder(folder: Path, images: tuple[str, ...], path: Path) -> None:
+    """Refuse a folder that has none of the first images: it is most likely the wrong one."""
+    for image in images[:_LOOKED_AT]:
+        try:
+            read_image_file(folder, image, ImageLimits())
+            return
+        except ImageRejected as rejected:
+            if rejected.reason == "image_too_large":
+                return
+    looked_at = len(images[:_LOOKED_AT])
+    raise ConfigurationError(
+        f"--image-folder {folder}: it has none of the first {looked_at:,} images that {path} "
+        f"names, such as {images[0]!r}. Give the folder that these paths begin in."
+    )
+
+
+def _output_folder(out: str) -> Path:
+    if "://" in out:
+        raise ConfigurationError(
+            f"--out {out}: retrievals are written to a local folder. Copy it afterwards."
+        )
+    root = Path(out).absolute()
+    if root.exists() and not root.is_dir():
+        raise ConfigurationError(f"--out {out}: there is a file of that name; give a folder.")
+    if (root / MANIFEST).exists():
+        raise ConfigurationError(f"--out {out}: this is a datastore; give a folder of its own.")
+    if root.is_dir() and not (root / RETRIEVAL_PIN).exists():
+        others = sorted(path.name for path in root.iterdir() if not is_leftover(path))
+        if others:
+            raise ConfigurationError(
+                f"--out {out}: the folder is not empty (it holds {', '.join(others[:3])}) and no "
+                "tagmine retrieve began it. Give an empty or new folder."
+            )
+    return root
+
+
+def _known_sources(root: Path) -> list[Source]:
+    """What the parts of the folder were made of, by their own word; damaged ones are left out."""
+    known = []
+    for path in sorted((root / "parts").glob("part-*.parquet")):
+        if not _PART_NAME.fullmatch(path.name):
+            continue
+        try:
+            footer, _ = read_footers(path)
+        except DatastoreError:
+            continue
+        known.append(Source(footer.part, footer.source, str(path)))
+    return known
