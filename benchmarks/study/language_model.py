@@ -30,8 +30,7 @@ def write_tokenizer(folder: Path) -> None:
     for text in itertools.islice(text_stream(seed=-1), _WORD_TEXTS):
         words.update(word for word, _ in split.pre_tokenize_str(text.lower()))
     special = [PAD, BOS, EOS, UNKNOWN, IMAGE]
-    words -= {part for token in special for part, _ in split.pre_tokenize_str(token)}
-    vocabulary = {word: i for i, word in enumerate([*special, "<", ">", "/", *sorted(words)])}
+    vocabulary = {word: i for i, word in enumerate([*special, *sorted(words)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = split
@@ -116,7 +115,10 @@ def train_language_model(folder: Path, settings: Settings) -> None:
         smooth = loss.item() if step == 0 else smooth + 0.05 * (loss.item() - smooth)
         if (step + 1) % 100 == 0:
             seconds = time.process_time() - started
-            print(f"text step {step + 1}/{settings.text_steps} loss {smooth:.3f} {seconds:.0f} s")
+            print(
+                f"text step {step + 1}/{settings.text_steps}  loss {smooth:.3f}  {seconds:.0f} s",
+                flush=True,
+            )
     reading = reading_accuracy(model, tokenizer)
     scores = {
         "loss": smooth,

@@ -15,6 +15,7 @@ from benchmarks.study.stores import Stores, look_up, look_up_blurred, open_store
 from demo.retrieval import embed_texts, load_encoder
 from demo.world import Scene
 from index.retrievals import Retrieval, RetrievedTag
+from index.search import Datastore
 
 MAIN, FASHION = "main", "fashion datastore"
 SIZE, NOISE, ENCODER = "shards", "wrong tags", "encoder noise"
@@ -58,9 +59,10 @@ def look_up_all(
     )
 
 
-def vocabulary(datastore) -> tuple[str, ...]:  # noqa: ANN001
-    """Wordings of a datastore's tags, each once, the commonest first."""
-    return tuple(dict.fromkeys(entry.text for entry in datastore.vocabulary.entries()))
+def vocabulary(datastore: Datastore) -> tuple[str, ...]:
+    """Wordings of a datastore's tags, each once."""
+    batches = datastore.vocabulary.batches()
+    return tuple(sorted({text for batch in batches for text in batch.column("text").to_pylist()}))
 
 
 def _with_wrong_tags(
@@ -81,8 +83,8 @@ def _replaced(
 ) -> tuple[RetrievedTag, ...]:
     order = rng.sample(range(len(tags)), len(tags))
     present = {tag.text for tag in tags}
-    others = [rng.choice(texts) for _ in tags]
-    wrong = {i for i in order[: round(share * len(tags))] if others[i] not in present}
+    others = [text for text in rng.sample(texts, 4 * len(tags)) if text not in present]
+    wrong = set(order[: round(share * len(tags))])
     return tuple(
         dataclasses.replace(tag, text=others[i]) if i in wrong else tag
         for i, tag in enumerate(tags)

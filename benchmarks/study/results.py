@@ -75,10 +75,26 @@ class Results:
         return list(next(run.scores for run in self.runs if run.arm == arm))
 
 
+def write_run(path: Path, run: Run) -> None:
+    """Write one run, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, run)
+
+
+def read_run(path: Path) -> Run:
+    """Read what `write_run` wrote."""
+    return Run(**json.loads(path.read_text(encoding="utf-8")))
+
+
 def write_results(path: Path, results: Results) -> None:
     """Write results, whole or not at all."""
+    _write(path, results)
+
+
+def _write(path: Path, record: Run | Results) -> None:
     unfinished = path.with_suffix(".tmp")
-    text = json.dumps(_rounded(dataclasses.asdict(results)), indent=1, sort_keys=True)
+    # Conditions and groups keep their order.
+    text = json.dumps(_rounded(dataclasses.asdict(record)), indent=1)
     unfinished.write_text(text + "\n", encoding="utf-8")
     unfinished.replace(path)
 

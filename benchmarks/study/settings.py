@@ -38,14 +38,14 @@ class Settings:
     layers: int = 3
     width: int = 128
     heads: int = 4
-    text_steps: int = 1200
+    text_steps: int = 800
     text_batch: int = 64
-    text_rate: float = 2e-3
+    text_rate: float = 3e-3
     tuning_steps: int = 160
     tuning_batch: int = 32
     tuning_rate: float = 1e-3
     noise_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    encoder_noise: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
+    encoder_noise: tuple[float, ...] = (0.0, 1.0, 1.5, 2.0, 4.0)
 
     def __post_init__(self) -> None:
         shards = self.street_shards

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator
 
@@ -49,20 +50,25 @@ def _knowledge(rng: random.Random) -> str:
 
 
 def _description(scene: Scene, rng: random.Random) -> str:
-    """What a reader is told of a scene: a caption or two, or a list of phrases, all true."""
+    """What a reader is told of a scene, all true: sentences, phrases, or lists in several words."""
     spec = scene.main
-    if rng.random() < 0.5:
-        return f"{object_tag(spec, spec.attributes).text} . {caption(scene, rng).text}"
+    if rng.random() < 0.4:
+        first = object_tag(spec, spec.attributes).text
+        second = caption(scene, rng).text
+        return rng.choice((f"{first} . {second}", f"captions : {first} | {second}"))
     phrases = [object_tag(spec, (word,)).text for word in spec.attributes] + [spec.kind.name]
     phrases += [scene.background.name] + ([scene.place.name] if scene.place else [])
     rng.shuffle(phrases)
-    listed = rng.choice((" , ", " ")).join(phrases)
-    form = rng.random()
-    if form < 0.4:
-        return listed
-    if form < 0.7:
-        return f"according to the list , the following tags : [ {listed} ]"
-    return f"you are allowed to use or partially use the following tags : [ {listed} ]"
+    listed = " , ".join(phrases)
+    allowed = "you are allowed to use or partially use the following tags"
+    return rng.choice(
+        (
+            listed,
+            " ".join(phrases),
+            f"tags : {listed} .",
+            f"according to the {rng.choice(('list', 'image'))} , {allowed} : [ {listed} ]",
+        )
+    )
 
 
 def _reading(rng: random.Random) -> str:
@@ -76,8 +82,8 @@ def _reading(rng: random.Random) -> str:
             there = rng.random() < 0.5
             name = scene.main.kind.name if there else absent_kind(scene, names, rng)
             asked.append(exists_question(name, there))
-    turns = " ".join(turn(question.text, question.answer) for question in asked)
-    return f"{_description(scene, rng)} {turns}"
+    first = dataclasses.replace(asked[0], text=f"{_description(scene, rng)} {asked[0].text}")
+    return " ".join(turn(question.text, question.answer) for question in (first, *asked[1:]))
 
 
 def text_stream(seed: int) -> Iterator[str]:

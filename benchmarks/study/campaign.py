@@ -1,0 +1,202 @@
+"""The stages of a study; each keeps what it made in the work folder and is not run twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+
+from benchmarks.study.arms import ARMS, Arm
+from benchmarks.study.asking import ask
+from benchmarks.study.kinds import pool_scenes, split_kinds, test_scenes
+from benchmarks.study.language_model import train_language_model
+from benchmarks.study.lookups import (
+    ENCODER,
+    FASHION,
+    MAIN,
+    NOISE,
+    SIZE,
+    Lookups,
+    look_up_all,
+    random_tags,
+    right_kind_share,
+    tagger_tags,
+)
+from benchmarks.study.pictures import Features, encode_scenes
+from benchmarks.study.results import Results, Run, read_run, write_run
+from benchmarks.study.rig import make_model, make_processor
+from benchmarks.study.scores import Answered, scores_of
+from benchmarks.study.settings import Settings
+from benchmarks.study.stores import build_stores
+from benchmarks.study.tuning import TuningSet, tune
+from index.retrievals import EMPTY, Retrieval
+from tagmine.errors import ConfigurationError
+from tuna_model.modeling_tuna import TunaForConditionalGeneration
+from tuna_model.processing_tuna import TunaProcessor
+
+_CURVES = {"size": SIZE, "noise": NOISE, "encoder": ENCODER}
+_CURVE_GROUPS = ("seen", "unseen")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """What all arms and seeds share."""
+
+    llama: Path
+    pool: Features
+    test: Features
+    lookups: Lookups
+
+
+def prepare(work: Path, settings: Settings, workers: int) -> World:
+    """Run the stages before the runs, or read what they left."""
+    _check_settings(work, settings)
+    llama = work / "llama"
+    if not (llama / "scores.json").exists():
+        _say("training the Llama on text")
+        train_language_model(llama, settings)
+    _say("pictures, datastores and retrievals")
+    pool = encode_scenes(pool_scenes(settings.tuning_pool), work / "pool.npz", workers)
+    test = encode_scenes(test_scenes(settings.test_per_kind), work / "test.npz", workers)
+    stores = build_stores(work / "stores", settings)
+    lookups = look_up_all(work / "lookups", stores, pool, test, settings)
+    return World(llama, pool, test, lookups)
+
+
+def _check_settings(work: Path, settings: Settings) -> None:
+    """A work folder holds one study; sizes that differ would mix two."""
+    path = work / "settings.json"
+    text = json.dumps(dataclasses.asdict(settings), indent=1) + "\n"
+    if path.exists() and path.read_text() != text:
+        raise ConfigurationError(
+            f"{work} holds a study of other sizes ({path}). Give another --work, or remove it."
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def run_all(work: Path, settings: Settings, seeds: Sequence[int], workers: int) -> Results:
+    """Run every arm with every seed, seed after seed, and gather what is finished."""
+    world = prepare(work, settings, workers)
+    trained = [arm for arm in ARMS if not arm.trained_as]
+    waiting = [
+        (seed, arm)
+        for seed in seeds
+        for arm in trained
+        if not all(_run_path(work, one, seed).exists() for one in asked_with(arm))
+    ]
+    _say(f"{len(waiting)} trainings on {workers} processes")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        jobs = {
+            pool.submit(run_arm, work, settings, arm.name, seed): (arm, seed)
+            for seed, arm in waiting
+        }
+        for number, job in enumerate(as_completed(jobs), start=1):
+            arm, seed = jobs[job]
+            _say(f"{number}/{len(jobs)}  seed {seed}  {arm.name}: {job.result()}")
+    return gather(work, settings, world)
+
+
+def asked_with(arm: Arm) -> list[Arm]:
+    """The arms that are asked with the weights of this one's training."""
+    return [arm, *(other for other in ARMS if other.trained_as == arm.name)]
+
+
+def run_arm(work: Path, settings: Settings, name: str, seed: int) -> str:
+    """Train one arm with one seed, ask everything of it, and keep the scores."""
+    torch.set_num_threads(1)
+    started = time.process_time()
+    arm = next(arm for arm in ARMS if arm.name == name)
+    world = prepare(work, settings, 1)
+    split = split_kinds(seed)
+    processor = make_processor(world.llama, settings)
+    model = make_model(world.llama, settings, processor, arm, seed)
+    told = _told(arm, world, settings, seed, "pool")
+    data = TuningSet(pool_scenes(settings.tuning_pool), world.pool, told)
+    loss = tune(model, processor, arm, data, split, settings, seed)
+    said = []
+    for one in asked_with(arm):
+        model.apply_control(one.control)
+        answered = _ask_everything(model, processor, one, world, settings, seed)
+        seconds = time.process_time() - started
+        run = Run(one.name, seed, scores_of(answered), seconds)
+        write_run(_run_path(work, one, seed), run)
+        main = run.scores[MAIN]
+        said.append(f"seen {main['seen']['name']:.3f} unseen {main['unseen']['name']:.3f}")
+    return f"loss {loss:.3f}  {'; '.join(said)}  {time.process_time() - started:.0f} s"
+
+
+def _told(
+    arm: Arm, world: World, settings: Settings, seed: int, which: str
+) -> list[Retrieval]:
+    features = world.pool if which == "pool" else world.test
+    texts = world.lookups.vocabulary
+    match arm.control.source:
+        case "none":
+            return [EMPTY] * len(features)
+        case "random":
+            return random_tags(len(features), texts, settings, seed if which == "pool" else -1)
+        case "tagger":
+            return tagger_tags(features, texts, settings)
+    return world.lookups.pool if which == "pool" else world.lookups.test[MAIN]
+
+
+def _ask_everything(
+    model: TunaForConditionalGeneration,
+    processor: TunaProcessor,
+    arm: Arm,
+    world: World,
+    settings: Settings,
+    seed: int,
+) -> list[Answered]:
+    scenes, split = test_scenes(settings.test_per_kind), split_kinds(seed)
+    shared = (model, processor, arm, scenes, world.test)
+    groups = ("seen", "unseen", "fashion")
+    told = _told(arm, world, settings, seed, "test")
+    answered = ask(*shared, told, split, MAIN, groups)
+    if arm.control.source in ("retrieved", "captions"):
+        found = world.lookups.test[FASHION]
+        answered += ask(*shared, found, split, FASHION, ("fashion",))
+    for curve in arm.curves:
+        for condition, found in world.lookups.test.items():
+            if condition.startswith(_CURVES[curve] + " "):
+                answered += ask(
+                    *shared, found, split, condition, _CURVE_GROUPS, names_only=True
+                )
+    return answered
+
+
+def gather(work: Path, settings: Settings, world: World) -> Results:
+    """Finished runs of the work folder, with what they share."""
+    runs = [read_run(path) for path in sorted((work / "runs").glob("*.json"))]
+    scenes = test_scenes(settings.test_per_kind)
+    streets = sum(scene.domain == "street" for scene in scenes)
+    lookups = world.lookups
+    found = {c: right_kind_share(scenes, told) for c, told in lookups.test.items()}
+    facts = {
+        "llama": json.loads((world.llama / "scores.json").read_text()),
+        "test": {"street": streets, "fashion": len(scenes) - streets},
+        "store": {
+            "street": settings.street_shards * settings.shard_size,
+            "fashion": settings.fashion_shards * settings.shard_size,
+        },
+        "retrieval": found,
+        "tagger": right_kind_share(scenes, tagger_tags(world.test, lookups.vocabulary, settings)),
+    }
+    return Results(dataclasses.asdict(settings), facts, tuple(runs))
+
+
+def _run_path(work: Path, arm: Arm, seed: int) -> Path:
+    return work / "runs" / f"{seed:02d}-{arm.name}.json"
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
