@@ -1,0 +1,158 @@
+"""How tags are written into a prompt, and which token belongs to which tag."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from index.retrievals import Retrieval
+from tuna_model.controls import Control
+
+if TYPE_CHECKING:
+    from tuna_model.processing_tuna import TunaProcessor
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TagPrompt:
+    """What goes into a prompt: plain text, then tags as pairs; one of them is empty."""
+
+    text: str = ""
+    tags: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.tags)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a prompt whose tokens nothing outside of it influences.
+
+    Attributes:
+        text: its words.
+        tag: the number of the tag that they are, from 1; 0 for other text.
+        answered: whether the model is to learn to say them.
+    """
+
+    text: str
+    tag: int = 0
+    answered: bool = False
+
+    def with_text(self, text: str) -> Piece:
+        return dataclasses.replace(self, text=text)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A tokenised prompt: three lists of one length, and the tags that tag_index counts."""
+
+    input_ids: list[int]
+    tag_index: list[int]
+    answered: list[bool]
+    tags: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"input_ids": self.input_ids, "tag_index": self.tag_index, "tags": self.tags}
+
+
+def insertion(
+    retrieval: Retrieval,
+    control: Control,
+    max_tags: int,
+    reserved: Sequence[str],
+    soft_token: str,
+) -> TagPrompt:
+    """What a control puts into the prompt of a retrieval."""
+    if control.source == "none":
+        return TagPrompt()
+    if control.source == "captions":
+        firsts = [caption for n in retrieval.neighbours for caption in n.captions[:1]]
+        captions = clean(firsts, reserved)[:max_tags]
+        return TagPrompt("\nCaptions: " + " | ".join(captions)) if captions else TagPrompt()
+    tags = clean([tag.text for tag in retrieval.tags], reserved)[:max_tags]
+    if control.form == "pairs" or not tags:
+        return TagPrompt(tags=tags)
+    listed = ", ".join(tags)
+    if control.form == "text":
+        return TagPrompt(f"\nTags: {listed}.")
+    # LION's words (arXiv 2311.11860), table of instructions.
+    hint = f"to {soft_token}, you" if control.form == "lion" else "to the image, you"
+    allowed = "are allowed to use or partially use the following tags"
+    return TagPrompt(f"\nAccording {hint} {allowed}: [{listed}]")
+
+
+def clean(texts: Sequence[str], reserved: Sequence[str]) -> tuple[str, ...]:
+    """Texts of strangers without the tokens that steer the model, and without those left empty."""
+    found = []
+    for text in texts:
+        before = None
+        # Taking one out may join the halves of another.
+        while before != text:
+            before = text
+            for token in reserved:
+                text = text.replace(token, " ") if token else text
+        found.append(" ".join(text.split()))
+    return tuple(text for text in found if text)
+
+
+def row_of_pieces(
+    processor: TunaProcessor, pieces: Sequence[Piece], special: bool, *, ends: bool = True
+) -> Row:
+    """Tokenise pieces so that each token belongs to one.
+
+    The tag token between two pieces keeps the tokenizer from merging across; it stays where it
+    is the placeholder of a tag.
+
+    Args:
+        special: whether the tokenizer adds its special tokens.
+        ends: whether that at the end stays, where it adds one; a conversation has its own.
+    """
+    tokenizer, tag_id = processor.tokenizer, processor.tag_token_id
+    spaced = [
+        (processor.word_space + p.text.strip()) if p.tag or p.answered else p.text for p in pieces
+    ]
+    ids = tokenizer(processor.tag_token.join(spaced), add_special_tokens=special)["input_ids"]
+    if not ends and ids and ids[-1] == tokenizer.eos_token_id and special:
+        closing = tokenizer("", add_special_tokens=True)["input_ids"]
+        ids = ids[:-1] if closing and closing[-1] == ids[-1] and len(closing) > 1 else ids
+    runs: list[list[int]] = [[]]
+    for token in ids:
+        if token == tag_id:
+            runs.append([])
+        else:
+            runs[-1].append(token)
+    if len(runs) != len(pieces):
+        raise ValueError(
+            f"the prompt has {len(runs) - 1} tokens {processor.tag_token!r}, expected "
+            f"{len(pieces) - 1}; only the processor may write it"
+        )
+    row = Row([], [], [], tuple(p.text for p in pieces if p.tag))
+    for piece, run in zip(pieces, runs, strict=True):
+        own = [tag_id, *run] if piece.tag else run
+        row.input_ids.extend(own)
+        row.tag_index.extend([piece.tag] * len(own))
+        row.answered.extend([piece.answered] * len(own))
+    return row
+
+
+def cut_row(row: Row, max_length: int | None, image_token_id: int) -> Row:
+    """The row's beginning of at most max_length tokens; a tag is kept whole or not at all.
+
+    Raises:
+        ValueError: when the cut would take placeholders of an image.
+    """
+    if max_length is None or len(row.input_ids) <= max_length:
+        return row
+    end = max_length
+    if row.tag_index[end]:
+        while end and row.tag_index[end - 1] == row.tag_index[end]:
+            end -= 1
+    lost = row.input_ids[end:].count(image_token_id)
+    if lost:
+        raise ValueError(
+            f"max_length {max_length} would cut {lost} of the "
+            f"{row.input_ids.count(image_token_id)} placeholders of images from a prompt of "
+            f"{len(row.input_ids)} tokens; raise max_length"
+        )
+    tags = max(row.tag_index[:end], default=0)
+    return Row(row.input_ids[:end], row.tag_index[:end], row.answered[:end], row.tags[:tags])
