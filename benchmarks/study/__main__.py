@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--work", type=Path, default=Path("study-out"), help="folder of the stages")
-    parser.add_argument("--docs", type=Path, default=_DOCS, help="folder of study.json and the page")
+    parser.add_argument("--docs", type=Path, default=_DOCS, help="where the page goes")
     parser.add_argument("--seeds", type=int, default=5, help="seeds, from 0 on")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="full", help="sizes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import multiprocessing
 import time
@@ -54,6 +55,7 @@ class World:
     lookups: Lookups
 
 
+@functools.cache
 def prepare(work: Path, settings: Settings, workers: int) -> World:
     """Run the stages before the runs, or read what they left."""
     _check_settings(work, settings)
@@ -63,7 +65,9 @@ def prepare(work: Path, settings: Settings, workers: int) -> World:
         train_language_model(llama, settings)
     _say("pictures, datastores and retrievals")
     pool = encode_scenes(pool_scenes(settings.tuning_pool), work / "pool.npz", workers)
-    test = encode_scenes(test_scenes(settings.test_per_kind), work / "test.npz", workers)
+    test = encode_scenes(
+        test_scenes(settings.test_per_kind, settings.test_every), work / "test.npz", workers
+    )
     stores = build_stores(work / "stores", settings)
     lookups = look_up_all(work / "lookups", stores, pool, test, settings)
     return World(llama, pool, test, lookups)
@@ -133,9 +137,7 @@ def run_arm(work: Path, settings: Settings, name: str, seed: int) -> str:
     return f"loss {loss:.3f}  {'; '.join(said)}  {time.process_time() - started:.0f} s"
 
 
-def _told(
-    arm: Arm, world: World, settings: Settings, seed: int, which: str
-) -> list[Retrieval]:
+def _told(arm: Arm, world: World, settings: Settings, seed: int, which: str) -> list[Retrieval]:
     features = world.pool if which == "pool" else world.test
     texts = world.lookups.vocabulary
     match arm.control.source:
@@ -156,7 +158,7 @@ def _ask_everything(
     settings: Settings,
     seed: int,
 ) -> list[Answered]:
-    scenes, split = test_scenes(settings.test_per_kind), split_kinds(seed)
+    scenes, split = test_scenes(settings.test_per_kind, settings.test_every), split_kinds(seed)
     shared = (model, processor, arm, scenes, world.test)
     groups = ("seen", "unseen", "fashion")
     told = _told(arm, world, settings, seed, "test")
@@ -167,16 +169,14 @@ def _ask_everything(
     for curve in arm.curves:
         for condition, found in world.lookups.test.items():
             if condition.startswith(_CURVES[curve] + " "):
-                answered += ask(
-                    *shared, found, split, condition, _CURVE_GROUPS, names_only=True
-                )
+                answered += ask(*shared, found, split, condition, _CURVE_GROUPS, names_only=True)
     return answered
 
 
 def gather(work: Path, settings: Settings, world: World) -> Results:
     """Finished runs of the work folder, with what they share."""
     runs = [read_run(path) for path in sorted((work / "runs").glob("*.json"))]
-    scenes = test_scenes(settings.test_per_kind)
+    scenes = test_scenes(settings.test_per_kind, settings.test_every)
     streets = sum(scene.domain == "street" for scene in scenes)
     lookups = world.lookups
     found = {c: right_kind_share(scenes, told) for c, told in lookups.test.items()}
@@ -199,4 +199,3 @@ def _run_path(work: Path, arm: Arm, seed: int) -> Path:
 
 def _say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
-

@@ -34,18 +34,17 @@ class Claim:
 
     def difference(self, results: Results) -> Estimate:
         """The difference of naming accuracy."""
-        return self.first_minus_second(results, "name")
-
-    def first_minus_second(self, results: Results, measure: str) -> Estimate:
-        return results.gain(self.first, self.second, self.group, measure)
+        return results.gain(self.first, self.second, self.group, "name")
 
     def verdict(self, results: Results) -> str:
-        """"yes", "no", or "not shown" where the interval leaves it open."""
+        """ "yes", "no", or "not shown" where the interval leaves it open."""
         found = self.difference(results)
         if self.relation == "equal":
             if abs(found.mean) > EQUAL_WITHIN:
                 return "no"
-            return "yes" if max(abs(found.low), abs(found.high)) <= 2 * EQUAL_WITHIN else "not shown"
+            return (
+                "yes" if max(abs(found.low), abs(found.high)) <= 2 * EQUAL_WITHIN else "not shown"
+            )
         if found.low > 0 or (self.relation == "not below" and found.low > -EQUAL_WITHIN):
             return "yes"
         return "no" if found.high < 0 else "not shown"

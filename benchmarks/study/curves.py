@@ -30,8 +30,9 @@ def curve_file(frame: Frame, lines: Sequence[Line]) -> str:
     plot = line_plot(frame, lines, None)
     height = 270 + _ROW * len(lines)
     plot = plot.replace(
-        '<svg viewBox="0 0 400 270"', f'<svg xmlns="http://www.w3.org/2000/svg" '
-        f'viewBox="0 0 400 {height}"', 1
+        '<svg viewBox="0 0 400 270"',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 {height}"',
+        1,
     ).replace(">", ">" + _STYLE, 1)
     keys = "".join(
         f'<g class="s{i % SERIES}"><path class="lines" d="M20 {_place(i)}h30"/></g>'

@@ -23,7 +23,7 @@ class KindSplit:
     unseen: frozenset[str]
 
     def group(self, scene: Scene) -> str:
-        """"seen", "unseen" or "fashion", by the main object."""
+        """ "seen", "unseen" or "fashion", by the main object."""
         if scene.domain != TUNING_DOMAIN:
             return scene.domain
         return "seen" if scene.main.kind.name in self.seen else "unseen"
@@ -61,11 +61,11 @@ def seen_rows(scenes: Iterable[Scene], split: KindSplit) -> list[int]:
     ]
 
 
-def test_scenes(per_kind: int) -> list[Scene]:
-    """Held-out scenes of one object, so many of each kind of both domains."""
+def test_scenes(per_kind: int, every: int = 1) -> list[Scene]:
+    """Held-out scenes of one object, so many of each n-th kind of both domains."""
     first = SPLITS["heldout"] + _TEST_OFFSET
     return [
         sample_scene(kind.domain, first + number * per_kind + i, main=kind, count=1)
-        for number, kind in enumerate(all_kinds())
+        for number, kind in enumerate(all_kinds()[::every])
         for i in range(per_kind)
     ]

@@ -91,12 +91,12 @@ def _replaced(
     )
 
 
-def random_tags(
-    count: int, texts: Sequence[str], settings: Settings, seed: int
-) -> list[Retrieval]:
+def random_tags(count: int, texts: Sequence[str], settings: Settings, seed: int) -> list[Retrieval]:
     """Tags drawn evenly from the vocabulary, for so many pictures."""
     rng = random.Random(f"study random tags {seed}")
-    return [_told(rng.sample(list(texts), min(settings.max_tags, len(texts)))) for _ in range(count)]
+    return [
+        _told(rng.sample(list(texts), min(settings.max_tags, len(texts)))) for _ in range(count)
+    ]
 
 
 def tagger_tags(features: Features, texts: Sequence[str], settings: Settings) -> list[Retrieval]:

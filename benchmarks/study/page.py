@@ -58,9 +58,9 @@ def _setting(results: Results) -> str:
         f"{results.settings['tuning_batch']} conversations, AdamW, "
         f"{results.settings['tuning_rate']:g} at most; connector, Llama and cross-attention are "
         "trained, the CLIP towers are frozen.",
-        f"- Test: {facts['test']['street']} street and {facts['test']['fashion']} fashion pictures "
-        "of one object, held out: in no datastore and no tuning set. An answer is right when greedy "
-        "decoding gives it word for word, up to its end. Absent kinds of yes/no questions come "
+        f"- Test: {facts['test']['street']} street and {facts['test']['fashion']} fashion "
+        "pictures of one object, held out: in no datastore and no tuning set. An answer is right "
+        "when greedy decoding gives it word for word, up to its end. Absent kinds of yes/no questions come "
         "from the picture's own group, half of them of the same category.",
         f"- Retrieval: {results.settings['neighbours']} neighbours, at most "
         f"{results.settings['max_tags']} tags; tuning pictures ask the street datastore of "
@@ -183,12 +183,13 @@ def _size(results: Results) -> tuple[str, str]:
 def _noise(results: Results) -> tuple[str, str]:
     arms = [arm for arm in _arms(results) if "noise" in arm.curves]
     names = [arm.name for arm in arms]
-    rows = [
-        [f"{value:.0%}", *cells] for value, cells in _curve(results, names, "wrong tags ")
-    ]
+    rows = [[f"{value:.0%}", *cells] for value, cells in _curve(results, names, "wrong tags ")]
     head = ["wrong tags", *(f"{arm.title}, {group}" for arm in arms for group in _GROUPS[:2])]
     frame = Frame(
-        "noise", "Naming against wrong tags", "Falling curves.", "share of wrong tags",
+        "noise",
+        "Naming against wrong tags",
+        "Falling curves.",
+        "share of wrong tags",
         "unseen kinds named right",
     )
     curve = _drawn(results, frame, names, "wrong tags ", lambda value: value, ("unseen",))
@@ -213,11 +214,17 @@ def _encoder(results: Results) -> tuple[str, str]:
     ]
     head = ["noise", "right kind among the tags", "seen", "unseen"]
     frame = Frame(
-        "encoder", "Naming against encoder strength", "Rising curves.",
-        "share of pictures with their kind among the tags", "named right",
+        "encoder",
+        "Naming against encoder strength",
+        "Rising curves.",
+        "share of pictures with their kind among the tags",
+        "named right",
     )
     curve = _drawn(
-        results, frame, ["tuna"], "encoder noise ",
+        results,
+        frame,
+        ["tuna"],
+        "encoder noise ",
         lambda value: hits[f"encoder noise {value:g}"]["street"],
     )
     text = _question(

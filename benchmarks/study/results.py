@@ -54,9 +54,7 @@ class Results:
     def values(self, arm: str, condition: str, group: str, measure: str) -> list[float]:
         """One value for each of `seeds`."""
         runs = {(run.arm, run.seed): run for run in self.runs}
-        return [
-            runs[arm, seed].scores[condition][group][measure] for seed in self.seeds()
-        ]
+        return [runs[arm, seed].scores[condition][group][measure] for seed in self.seeds()]
 
     def estimate(self, arm: str, condition: str, group: str, measure: str) -> Estimate:
         """Mean and interval over the seeds."""
@@ -66,9 +64,7 @@ class Results:
         self, first: tuple[str, str], second: tuple[str, str], group: str, measure: str
     ) -> Estimate:
         """Mean and interval of the first (arm, condition) minus the second, seed by seed."""
-        return paired(
-            self.values(*first, group, measure), self.values(*second, group, measure)
-        )
+        return paired(self.values(*first, group, measure), self.values(*second, group, measure))
 
     def conditions(self, arm: str) -> Sequence[str]:
         """Conditions under which an arm was asked, in order."""

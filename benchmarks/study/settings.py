@@ -14,6 +14,7 @@ class Settings:
     Attributes:
         tuning_pool: street pictures from which each seed takes those of its seen kinds.
         test_per_kind: held-out pictures of each kind, of both domains.
+        test_every: of the kinds, in the order of the catalogue, each n-th is tested.
         shard_size: pictures of a shard of a datastore.
         street_shards: shards of the street datastore, a power of two; 1 is the "1x" of the curve.
         fashion_shards: shards of the fashion datastore.
@@ -30,6 +31,7 @@ class Settings:
 
     tuning_pool: int = 9000
     test_per_kind: int = 4
+    test_every: int = 1
     shard_size: int = 64
     street_shards: int = 64
     fashion_shards: int = 24
@@ -64,6 +66,7 @@ FULL = Settings()
 TOY = Settings(
     tuning_pool=80,
     test_per_kind=1,
+    test_every=10,
     shard_size=40,
     street_shards=2,
     fashion_shards=1,
@@ -75,7 +78,7 @@ TOY = Settings(
     text_batch=8,
     tuning_steps=2,
     tuning_batch=8,
-    noise_shares=(0.0, 1.0),
+    noise_shares=(0.0, 0.5),
     encoder_noise=(0.0, 1.0),
 )
 PRESETS = {"full": FULL, "toy": TOY}
