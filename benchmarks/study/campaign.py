@@ -85,10 +85,16 @@ def _check_settings(work: Path, settings: Settings) -> None:
     path.write_text(text)
 
 
-def run_all(work: Path, settings: Settings, seeds: Sequence[int], workers: int) -> Results:
-    """Run every arm with every seed, seed after seed, and gather what is finished."""
+def run_all(
+    work: Path,
+    settings: Settings,
+    seeds: Sequence[int],
+    workers: int,
+    arms: Sequence[Arm] = ARMS,
+) -> Results:
+    """Run the arms with every seed, seed after seed, and gather what is finished."""
     world = prepare(work, settings, workers)
-    trained = [arm for arm in ARMS if not arm.trained_as]
+    trained = [arm for arm in arms if not arm.trained_as]
     waiting = [
         (seed, arm)
         for seed in seeds
