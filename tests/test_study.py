@@ -45,7 +45,7 @@ _TESTED = ("baseline", "no_tag_tuning", "tuna")
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory) -> tuple[Path, Results]:
-    """The work folder and the results of a toy study: everything is run, hardly anything learned."""
+    """The work folder and the results of a toy study: all is run, little learned."""
     work = tmp_path_factory.mktemp("study")
     arms = [arm_named(name) for name in _TESTED]
     return work, campaign.run_all(work, TOY, [0], 1, arms)

@@ -7,7 +7,7 @@ import functools
 import json
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -102,16 +102,24 @@ def run_all(
         if not all(_run_path(work, one, seed).exists() for one in asked_with(arm))
     ]
     _say(f"{len(waiting)} trainings on {workers} processes")
+    finished = _in_processes if workers > 1 else _in_this_process
+    jobs = [(work, settings, arm.name, seed) for seed, arm in waiting]
+    for number, (job, said) in enumerate(finished(jobs, workers), start=1):
+        _say(f"{number}/{len(jobs)}  seed {job[3]}  {job[2]}: {said}")
+    return gather(work, settings, world)
+
+
+def _in_this_process(jobs: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, str]]:
+    for job in jobs:
+        yield job, run_arm(*job)
+
+
+def _in_processes(jobs: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, str]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        jobs = {
-            pool.submit(run_arm, work, settings, arm.name, seed): (arm, seed)
-            for seed, arm in waiting
-        }
-        for number, job in enumerate(as_completed(jobs), start=1):
-            arm, seed = jobs[job]
-            _say(f"{number}/{len(jobs)}  seed {seed}  {arm.name}: {job.result()}")
-    return gather(work, settings, world)
+        futures = {pool.submit(run_arm, *job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
 def asked_with(arm: Arm) -> list[Arm]:

@@ -77,7 +77,7 @@ def _naming_table(results: Results) -> str:
     rows = [
         [
             arm.title,
-            *(_cell(results.estimate(arm.name, "main", group, "name")) for group in _GROUPS),
+            *(_mean(results, arm.name, "main", group, "name") for group in _GROUPS),
             _signed(results.gain((arm.name, "main"), ("baseline", "main"), "unseen", "name")),
         ]
         for arm in _arms(results)
@@ -111,7 +111,7 @@ def _attribute_table(results: Results) -> str:
         [
             arm.title,
             *(
-                _cell(results.estimate(arm.name, "main", group, task))
+                _mean(results, arm.name, "main", group, task)
                 for task in _TASKS
                 for group in ("seen", "unseen")
             ),
@@ -130,7 +130,7 @@ def _pope_table(results: Results) -> str:
         [
             arm.title,
             group,
-            *(_cell(results.estimate(arm.name, "main", group, measure)) for measure in _POPE),
+            *(_mean(results, arm.name, "main", group, measure) for measure in _POPE),
         ]
         for arm in _arms(results)
         for group in ("seen", "unseen")
@@ -144,7 +144,7 @@ def _swap_table(results: Results) -> str:
         for condition, store in (("main", "street"), ("fashion datastore", "fashion")):
             if condition in results.conditions(arm.name):
                 cells = [
-                    _cell(results.estimate(arm.name, condition, "fashion", measure))
+                    _mean(results, arm.name, condition, "fashion", measure)
                     for measure in ("name", "exists", "colour", "pattern", "material")
                 ]
                 rows.append([arm.title, store, *cells])
@@ -250,7 +250,7 @@ def _curve(results: Results, arms: Sequence[str], prefix: str) -> list[tuple[flo
         (
             value,
             [
-                _cell(results.estimate(arm, condition, group, "name"))
+                _mean(results, arm, condition, group, "name")
                 for arm in arms
                 for group in ("seen", "unseen")
             ],
@@ -290,6 +290,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def _mean(results: Results, arm: str, condition: str, group: str, measure: str) -> str:
+    """A mean as text; a dash where a small study has no such question."""
+    if not results.has(arm, condition, group, measure):
+        return "–"
+    return _cell(results.estimate(arm, condition, group, measure))
 
 
 def _cell(value: Estimate) -> str:

@@ -51,6 +51,11 @@ class Results:
             by_seed.setdefault(run.seed, set()).add(run.arm)
         return sorted(seed for seed, found in by_seed.items() if found == arms)
 
+    def has(self, arm: str, condition: str, group: str, measure: str) -> bool:
+        """Whether all seeds have that measure."""
+        runs = [run for run in self.runs if run.arm == arm and run.seed in self.seeds()]
+        return all(measure in run.scores.get(condition, {}).get(group, {}) for run in runs)
+
     def values(self, arm: str, condition: str, group: str, measure: str) -> list[float]:
         """One value for each of `seeds`."""
         runs = {(run.arm, run.seed): run for run in self.runs}

@@ -30,7 +30,7 @@ class Settings:
     """
 
     tuning_pool: int = 9000
-    test_per_kind: int = 4
+    test_per_kind: int = 3
     test_every: int = 1
     shard_size: int = 64
     street_shards: int = 64
@@ -45,7 +45,7 @@ class Settings:
     text_rate: float = 3e-3
     tuning_steps: int = 160
     tuning_batch: int = 32
-    tuning_rate: float = 1e-3
+    tuning_rate: float = 1.5e-3
     noise_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     encoder_noise: tuple[float, ...] = (0.0, 1.0, 1.5, 2.0, 4.0)
 
