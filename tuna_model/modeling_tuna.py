@@ -21,29 +21,11 @@ from tuna_model import open_clip_towers  # noqa: F401 - registers towers that a 
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import Control
 from tuna_model.image_features import global_embedding, grid_features, images_of_rows
-from tuna_model.placeholders import check_tags, fit_tag_index
-from tuna_model.tag_encoder import CachedTextTower, TagCrossAttention
+from tuna_model.placeholders import check_no_placeholders, check_tags, fit_tag_index
+from tuna_model.tag_encoder import CachedTextTower, TagCrossAttention, TagFeatures
 from tuna_model.weighting import tag_weights
 
 _TAG_INPUTS = ("tag_index", "tag_clip_ids", "tag_clip_mask", "tag_features")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TagFeatures:
-    """What tags look like in their images; made by `TunaModel.encode_tags`.
-
-    Attributes:
-        vectors: H_v [b, n, hidden_size], not weighted.
-        weights: w float32 [b, n]; 0 where there is no tag.
-        cosines: c float32 [b, n]; 0 where there is no tag.
-        attention: float32 [b, n, cells]: where each tag looked, row by row of the grid; 0 where
-            there is no tag.
-    """
-
-    vectors: torch.Tensor
-    weights: torch.Tensor
-    cosines: torch.Tensor
-    attention: torch.Tensor
 
 
 @dataclasses.dataclass
@@ -264,6 +246,10 @@ class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGener
             **kwargs,
         }
         if tag_clip_ids is None and tag_features is None:
+            # While generating, which alone says use_cache, the prompt has been checked, and what
+            # the model writes is its own.
+            if "use_cache" not in kwargs:
+                check_no_placeholders(self.config, input_ids)
             return super().forward(**llava)
         if tag_features is None:
             images = self._image_outputs(pixel_values, mm_encoder_outputs)
@@ -329,8 +315,10 @@ class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGener
         **kwargs: Any,
     ) -> Any:
         """As of any model that generates. Tags are encoded once, whatever the number of beams."""
-        if tag_clip_ids is not None:
-            input_ids = kwargs["input_ids"] if inputs is None else inputs
+        input_ids = kwargs.get("input_ids") if inputs is None else inputs
+        if tag_clip_ids is None:
+            check_no_placeholders(self.config, input_ids)
+        else:
             images = self._image_outputs(
                 kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
             )
@@ -380,7 +368,7 @@ class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGener
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As of any model; what is frozen when a model is made is so again, which loading undoes."""
+        """As of any model. Loading undoes what was frozen when the model was made; so again."""
         loaded = super().from_pretrained(*args, **kwargs)
         (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
         return loaded

@@ -56,6 +56,20 @@ def check_tags(
         )
 
 
+def check_no_placeholders(config: TunaConfig, input_ids: torch.LongTensor | None) -> None:
+    """Check that a prompt that comes without tags has no placeholder for one.
+
+    Raises:
+        ValueError: saying how many it has.
+    """
+    count = 0 if input_ids is None else int((input_ids == config.tag_token_id).sum())
+    if count:
+        raise ValueError(
+            f"the prompt has {count} placeholders for tags (id {config.tag_token_id}), but no "
+            "tag_clip_ids came with it; pass all that TunaProcessor returns"
+        )
+
+
 def fit_tag_index(tag_index: torch.LongTensor, start: int, length: int) -> torch.LongTensor:
     """The columns of tag_index [b, s] from `start` on, `length` of them; 0 beyond its end."""
     cut = tag_index[:, start : start + length]

@@ -7,11 +7,11 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
 from transformers import AutoProcessor, BatchFeature, LlavaProcessor, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
 from index.retrievals import EMPTY, Retrieval
+from tuna_model.batches import IGNORED, clip_inputs, fill
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import CONTROLS, Control, control_named
 from tuna_model.conversations import VICUNA_SYSTEM, Turn, join_turns, labelled_pieces
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _TAG_KEYS = ("tag_index", "tag_clip_ids", "tag_clip_mask")
-_IGNORED = -100
 
 
 class Retriever(Protocol):
@@ -222,12 +221,7 @@ class TunaProcessor(LlavaProcessor):
         Raises:
             ValueError: for a text that has a placeholder of its own, or two places for tags.
         """
-        for token in (self.tag_token, self.soft_token):
-            if token in text:
-                raise ValueError(
-                    f"the text has {token!r}, which only the processor writes; take it out, or "
-                    "give the processor another tag_token or soft_token"
-                )
+        self._check_reserved(text)
         if text.count(self.tags_marker) > 1:
             raise ValueError(f"the text has {self.tags_marker!r} more than once: {text[:200]!r}")
         prompt = self._prompt(retrieval, control)
@@ -246,6 +240,14 @@ class TunaProcessor(LlavaProcessor):
         tags = [Piece(tag, number) for number, tag in enumerate(prompt.tags, start=1)]
         return [Piece(before + prompt.text), *tags, Piece(after)]
 
+    def _check_reserved(self, text: str) -> None:
+        for token in (self.tag_token, self.soft_token):
+            if token in text:
+                raise ValueError(
+                    f"the text has {token!r}, which only the processor writes; take it out, or "
+                    "give the processor another tag_token or soft_token"
+                )
+
     def expand(
         self, text: str, retrieval: Retrieval, control: Control | str = CONTROLS["tuna"]
     ) -> str:
@@ -261,10 +263,11 @@ class TunaProcessor(LlavaProcessor):
         Some tokenizers put the space there themselves.
         """
 
-        def last(text: str) -> int:
-            return self.tokenizer(text, add_special_tokens=False)["input_ids"][-1]
+        def ids(text: str) -> list[int]:
+            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-        return "" if last(f"{self.tag_token}a") == last("a a") else " "
+        within = ids("a a")[len(ids("a")) :]
+        return "" if ids(f"{self.tag_token}a")[1:] == within else " "
 
     def prompt(self, turns: Sequence[Turn]) -> str:
         """The conversation up to where the assistant answers, as training writes it."""
@@ -295,6 +298,10 @@ class TunaProcessor(LlavaProcessor):
                 turns do not alternate.
         """
         control = control_named(control) if isinstance(control, str) else control
+        for role, text in turns:
+            self._check_reserved(text)
+            if role == "assistant" and self.image_token in text:
+                raise ValueError(f"an answer has {self.image_token!r}: {text[:200]!r}; take it out")
         # All images are cropped to one size, whatever this one says.
         counted = self._get_num_multimodal_tokens([(1, 1)])["num_image_tokens"][0]
         pieces = labelled_pieces(
@@ -314,7 +321,7 @@ class TunaProcessor(LlavaProcessor):
                 "leave the conversation out"
             )
         labels = [
-            token if kept else _IGNORED
+            token if kept else IGNORED
             for token, kept in zip(row.input_ids, row.answered, strict=True)
         ]
         return {
@@ -346,38 +353,18 @@ class TunaProcessor(LlavaProcessor):
             pad_to_multiple_of=pad_to_multiple_of,
             return_attention_mask=True,
         )
-        lengths = [len(ids) for ids in batch["input_ids"]]
         data = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        lengths, side = [len(ids) for ids in batch["input_ids"]], self.tokenizer.padding_side
         if "labels" in dicts[0]:
-            data["labels"] = self._fill([row["labels"] for row in dicts], lengths, _IGNORED)
+            data["labels"] = fill([row["labels"] for row in dicts], lengths, IGNORED, side)
         if any(row["tags"] for row in dicts):
-            data["tag_index"] = self._fill([row["tag_index"] for row in dicts], lengths, 0)
+            data["tag_index"] = fill([row["tag_index"] for row in dicts], lengths, 0, side)
             data.update(self.clip_inputs([row["tags"] for row in dicts]))
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def _fill(self, rows: list[list[int]], lengths: list[int], value: int) -> list[list[int]]:
-        left = self.tokenizer.padding_side == "left"
-        fills = [[value] * (n - len(row)) for row, n in zip(rows, lengths, strict=True)]
-        return [f + row if left else row + f for f, row in zip(fills, rows, strict=True)]
-
     def clip_inputs(self, tags: Sequence[Sequence[str]]) -> dict[str, list]:
         """tag_clip_ids and tag_clip_mask [b, n, t] of the tags of rows, as nested lists."""
-        count = max(len(row) for row in tags)
-        flat = list(dict.fromkeys(tag for row in tags for tag in row))
-        limit = self.clip_tokenizer.model_max_length
-        encoded = self.clip_tokenizer(
-            flat, padding=True, truncation=True, max_length=min(limit, 512), return_tensors="np"
-        )
-        at = {tag: number for number, tag in enumerate(flat)}
-        ids, mask = encoded["input_ids"], encoded["attention_mask"]
-        shape = (len(tags), count, ids.shape[1])
-        clip_ids = torch.zeros(shape, dtype=torch.long)
-        clip_mask = torch.zeros(shape, dtype=torch.long)
-        for row, row_tags in enumerate(tags):
-            chosen = [at[tag] for tag in row_tags]
-            clip_ids[row, : len(chosen)] = torch.as_tensor(ids[chosen])
-            clip_mask[row, : len(chosen)] = torch.as_tensor(mask[chosen])
-        return {"tag_clip_ids": clip_ids.tolist(), "tag_clip_mask": clip_mask.tolist()}
+        return clip_inputs(self.clip_tokenizer, tags)
 
     def to_dict(self) -> dict[str, Any]:
         """What is saved: not the retriever, which may be a datastore of terabytes."""

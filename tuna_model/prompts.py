@@ -75,10 +75,10 @@ def insertion(
     listed = ", ".join(tags)
     if control.form == "text":
         return TagPrompt(f"\nTags: {listed}.")
-    # LION's words (arXiv 2311.11860), table of instructions.
-    hint = f"to {soft_token}, you" if control.form == "lion" else "to the image, you"
+    # LION's words (arXiv 2311.11860).
+    opening = f"According to {soft_token}, you" if control.form == "lion" else "You"
     allowed = "are allowed to use or partially use the following tags"
-    return TagPrompt(f"\nAccording {hint} {allowed}: [{listed}]")
+    return TagPrompt(f"\n{opening} {allowed}: [{listed}]")
 
 
 def clean(texts: Sequence[str], reserved: Sequence[str]) -> tuple[str, ...]:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 
 import torch
 from torch import nn
 from transformers import CLIPTextModelWithProjection, PreTrainedConfig
 
 _MAX_LOGIT_SCALE = 100.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TagFeatures:
+    """What tags look like in their images; made by `TunaModel.encode_tags`.
+
+    Attributes:
+        vectors: H_v [b, n, hidden_size], not weighted.
+        weights: w float32 [b, n]; 0 where there is no tag.
+        cosines: c float32 [b, n]; 0 where there is no tag.
+        attention: float32 [b, n, cells]: where each tag looked, row by row of the grid; 0 where
+            there is no tag.
+    """
+
+    vectors: torch.Tensor
+    weights: torch.Tensor
+    cosines: torch.Tensor
+    attention: torch.Tensor
 
 
 class TagCrossAttention(nn.Module):

@@ -26,6 +26,7 @@ from tuna_model.modeling_tuna import TunaForConditionalGeneration
 from tuna_model.processing_tuna import TunaProcessor
 
 SIDE, PATCH = 32, 8
+SPARE = 54
 CELLS = (SIDE // PATCH) ** 2
 TEXT = """a an the red blue green striped car dog cat boat tree house lisbon porto what is this it
 of in picture answer user : assistant ? . , yes no USER ASSISTANT Tags Captions According to you are
@@ -106,6 +107,8 @@ def tiny_llava_and_clip(vocab_size: int = 96) -> tuple[LlavaForConditionalGenera
     llava.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
     with torch.no_grad():
         llava.get_input_embeddings().weight.normal_()
+        # A model does not say what it never answered: images, padding, LLaVA-1.5's spare rows.
+        llava.lm_head.weight[[2, 3, *range(SPARE, vocab_size)]] = llava.lm_head.weight.mean(dim=0)
     return llava, clip
 
 
