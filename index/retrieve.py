@@ -42,6 +42,7 @@ from tagmine.stage import (
 )
 
 if TYPE_CHECKING:
+    from index.pooling import Answer
     from index.search import Datastore
 
 # Images that are looked up together, so that tag tables are read once for all of them.
@@ -105,7 +106,7 @@ def look_up(
     vectors: np.ndarray,
     wanted: LookUp,
     names: Sequence[Sequence[str]] = (),
-) -> tuple[list[Retrieval], int]:
+) -> tuple[list[Answer], int]:
     """What the datastore knows of images.
 
     Args:
@@ -115,7 +116,7 @@ def look_up(
         names: for each image the keys that the datastore may have it under.
 
     Returns:
-        A retrieval for each, and how many have a copy in the datastore that was left out.
+        An answer for each, and how many have a copy in the datastore that was left out.
     """
     queries = np.asarray(vectors, np.float32)
     own = _own_ids(datastore, names) if wanted.exclude_own_key and len(names) else None
@@ -131,8 +132,7 @@ def look_up(
             exclude_keys=[own[row] for row in copied] if own else (),
             exclude_above=wanted.exclude_above,
         )
-    answers = datastore.answers(ids, scores)
-    return [retrieval_of_answer(answer, wanted.max_tags) for answer in answers], len(copied)
+    return datastore.answers(ids, scores), len(copied)
 
 
 def _own_ids(datastore: Datastore, names: Sequence[Sequence[str]]) -> list[list[int]]:
@@ -249,10 +249,11 @@ class _PartMaker:
         while block := list(itertools.islice(embedded, _BLOCK)):
             vectors = np.stack([vector for _, vector in block])
             names = [picture.names for picture, _ in block]
-            found, copied = look_up(self._datastore, vectors, self._options.look_up, names)
+            wanted = self._options.look_up
+            answers, copied = look_up(self._datastore, vectors, wanted, names)
             self.with_copies += copied
-            for (picture, _), retrieval in zip(block, found, strict=True):
-                yield picture.key, retrieval
+            for (picture, _), answer in zip(block, answers, strict=True):
+                yield picture.key, retrieval_of_answer(answer, wanted.max_tags)
 
     def _embed(self) -> Iterator[tuple[_Picture, np.ndarray]]:
         from index.embedding import embed_stream

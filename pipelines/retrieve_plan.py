@@ -55,21 +55,20 @@ def plan_retrieval(options: RetrieveOptions, fields: SampleFields) -> RetrievePl
             holds none of them, or an output folder that holds something else.
     """
     root = _output_folder(options.out)
-    known = _known_sources(root)
     if options.instructions is None:
         urls = expand_shards(options.inputs)
-        sources = tuple(number_sources(urls, options.dataset, known))
+        sources = tuple(number_sources(urls, options.dataset))
         noun = "shard" if len(sources) == 1 else "shards"
         found = f"{len(sources):,} {noun}; {preview_shards(sources, fields, need_captions=False)}"
         plan = RetrievePlan(root, sources, found)
     else:
         plan = _plan_instructions(root, options, Path(options.instructions))
     names = {source.part: source.name for source in plan.sources}
-    for source in known:
+    for source in _known_sources(root):
         if names.get(source.part) != source.name:
             raise ConfigurationError(
-                f"--out {options.out}: it holds retrievals for {source.name}, which was not given. "
-                "Give the same dataset, or another --out."
+                f"--out {options.out}: its part {source.part} is of {source.name}, which was not "
+                "given in that place. Give the same dataset, or another --out."
             )
     return plan
 

@@ -17,6 +17,7 @@ MAX_ROW = 16 << 20
 MAX_NAME = 4096
 
 _PIECE = 1 << 20
+_START = 1 << 16
 _SPACE = re.compile(r"[ \t\n\r]*")
 # No number is of use here; as int, one of 5,000 digits would be an error.
 _DECODER = json.JSONDecoder(parse_int=float)
@@ -101,7 +102,7 @@ def images_of_row(row: object) -> list[str]:
 def _rows(path: Path) -> Iterator[object]:
     """Each row, or a `BadRowError` in its place."""
     with path.open("rb") as stream:
-        start = stream.read(_PIECE).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        start = stream.read(_START).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start == b"[":
         with path.open(encoding="utf-8-sig") as stream:
             yield from _ListReader(path, stream)
