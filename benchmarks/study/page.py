@@ -56,8 +56,8 @@ def _setting(results: Results) -> str:
         f"it gets {_percent(facts['llama']['reading'])} of the answers' words right.",
         f"- Tuning: {results.settings['tuning_steps']} steps of "
         f"{results.settings['tuning_batch']} conversations, AdamW, "
-        f"{results.settings['tuning_rate']:g} at most; connector, Llama and cross-attention are "
-        "trained, the CLIP towers are frozen.",
+        f"{results.settings['connector_rate']:g} at most for connector and cross-attention, "
+        f"{results.settings['tuning_rate']:g} for the Llama; the CLIP towers are frozen.",
         f"- Test: {facts['test']['street']} street and {facts['test']['fashion']} fashion "
         "pictures of one object, held out: in no datastore and no tuning set. An answer is right "
         "when greedy decoding gives it word for word, up to its end. Absent kinds of yes/no "

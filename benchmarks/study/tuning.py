@@ -78,7 +78,8 @@ def tune(
     rows = seen_rows(data.scenes, split)
     control = arm.control if arm.control.tags_in_training else CONTROLS["no_tags"]
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=settings.tuning_rate, weight_decay=0.0)
+    groups = parameter_groups(model, settings)
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
     model.train()
     smooth = float("nan")
     batches = orders(rows, settings.tuning_steps, settings.tuning_batch, rng)
@@ -90,7 +91,7 @@ def tune(
             encoded.append(processor.encode_conversation(turns, data.told[row], control))
         for group in optimiser.param_groups:
             share = rate_share(step, settings.tuning_steps, _WARM_SHARE)
-            group["lr"] = settings.tuning_rate * share
+            group["lr"] = group["highest"] * share
         loss = model(**batch_of(processor, encoded, packed(data.features, picked))).loss
         optimiser.zero_grad()
         loss.backward()
@@ -98,6 +99,17 @@ def tune(
         optimiser.step()
         smooth = loss.item() if step == 0 else smooth + 0.05 * (loss.item() - smooth)
     return smooth
+
+
+def parameter_groups(model: TunaForConditionalGeneration, settings: Settings) -> list[dict]:
+    """What is trained: the Llama, and what begins untrained, each with its highest rate."""
+    language = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
+    known = {id(p) for p in language}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+    return [
+        {"params": rest, "lr": settings.connector_rate, "highest": settings.connector_rate},
+        {"params": language, "lr": settings.tuning_rate, "highest": settings.tuning_rate},
+    ]
 
 
 def batch_of(
