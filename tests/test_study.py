@@ -16,7 +16,7 @@ from benchmarks.study.asking import greedy_answers
 from benchmarks.study.claims import Claim
 from benchmarks.study.kinds import KindSplit, pool_scenes, seen_rows, split_kinds, test_scenes
 from benchmarks.study.language_model import answer_labels, load_tokenizer
-from benchmarks.study.lookups import MAIN, NOISE
+from benchmarks.study.lookups import MAIN, NOISE, look_up_tuning, texts_without
 from benchmarks.study.page import render
 from benchmarks.study.questions import (
     absent_kind,
@@ -91,6 +91,20 @@ def test_absent_kinds_are_absent_and_of_the_pictures_own_group():
         asked = test_questions(scene, names, rng)
         assert [q.answer for q in asked if q.task == "exists"] == ["yes", "no"]
         assert asked[0].answer == scene.main.kind.name
+
+
+def test_tuning_is_told_of_no_unseen_kind(toy):
+    work, _ = toy
+    world = campaign.prepare(work, TOY, 1)
+    unseen = split_kinds(0).unseen
+    told = look_up_tuning(work / "lookups", world.stores, world.pool, TOY, 0)
+    texts = {tag.text for one in told for tag in one.tags}
+    assert texts and texts == set(texts_without(texts, unseen))
+    assert all(len(one.neighbours) == TOY.neighbours for one in told)
+    every = world.lookups.vocabulary
+    assert texts_without(["vase", "big VASE", "vase shop"], ["vase"]) == ("vase shop",)
+    assert texts_without(["palm tree", "tree"], ["tree"]) == ("palm tree",)
+    assert set(texts_without(every, unseen)) < set(every)
 
 
 def test_the_toy_study_has_every_arm_condition_and_measure(toy):

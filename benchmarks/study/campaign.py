@@ -25,16 +25,18 @@ from benchmarks.study.lookups import (
     SIZE,
     Lookups,
     look_up_all,
+    look_up_tuning,
     random_tags,
     right_kind_share,
     tagger_tags,
+    texts_without,
 )
 from benchmarks.study.pictures import Features, encode_scenes
 from benchmarks.study.results import Results, Run, read_run, write_run
 from benchmarks.study.rig import make_model, make_processor
 from benchmarks.study.scores import Answered, scores_of
 from benchmarks.study.settings import Settings
-from benchmarks.study.stores import build_stores
+from benchmarks.study.stores import Stores, build_stores
 from benchmarks.study.tuning import TuningSet, tune
 from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
@@ -49,7 +51,9 @@ _CURVE_GROUPS = ("seen", "unseen")
 class World:
     """What all arms and seeds share."""
 
+    work: Path
     llama: Path
+    stores: Stores
     pool: Features
     test: Features
     lookups: Lookups
@@ -69,8 +73,8 @@ def prepare(work: Path, settings: Settings, workers: int) -> World:
         test_scenes(settings.test_per_kind, settings.test_every), work / "test.npz", workers
     )
     stores = build_stores(work / "stores", settings)
-    lookups = look_up_all(work / "lookups", stores, pool, test, settings)
-    return World(llama, pool, test, lookups)
+    lookups = look_up_all(work / "lookups", stores, test, settings)
+    return World(work, llama, stores, pool, test, lookups)
 
 
 def _check_settings(work: Path, settings: Settings) -> None:
@@ -154,6 +158,8 @@ def run_arm(work: Path, settings: Settings, name: str, seed: int) -> str:
 def _told(arm: Arm, world: World, settings: Settings, seed: int, which: str) -> list[Retrieval]:
     features = world.pool if which == "pool" else world.test
     texts = world.lookups.vocabulary
+    if which == "pool":
+        texts = texts_without(texts, split_kinds(seed).unseen)
     match arm.control.source:
         case "none":
             return [EMPTY] * len(features)
@@ -161,7 +167,9 @@ def _told(arm: Arm, world: World, settings: Settings, seed: int, which: str) -> 
             return random_tags(len(features), texts, settings, seed if which == "pool" else -1)
         case "tagger":
             return tagger_tags(features, texts, settings)
-    return world.lookups.pool if which == "pool" else world.lookups.test[MAIN]
+    if which == "test":
+        return world.lookups.test[MAIN]
+    return look_up_tuning(world.work / "lookups", world.stores, world.pool, settings, seed)
 
 
 def _ask_everything(

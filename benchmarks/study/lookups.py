@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.study.kinds import split_kinds
 from benchmarks.study.pictures import Features
 from benchmarks.study.settings import Settings
-from benchmarks.study.stores import Stores, look_up, look_up_blurred, open_store
+from benchmarks.study.stores import Stores, ids_with, look_up, look_up_blurred, open_store
 from demo.retrieval import embed_texts, load_encoder
-from demo.world import Scene
+from demo.world import Scene, all_kinds
 from index.retrievals import Retrieval, RetrievedTag
 from index.search import Datastore
 
@@ -26,20 +28,29 @@ class Lookups:
     """Retrievals of pictures.
 
     Attributes:
-        pool: of the tuning pool, by the largest street datastore.
         test: of the test pictures, by condition.
         vocabulary: wordings of the tags of the street datastore.
     """
 
-    pool: list[Retrieval]
     test: dict[str, list[Retrieval]]
     vocabulary: tuple[str, ...]
 
 
-def look_up_all(
-    folder: Path, stores: Stores, pool: Features, test: Features, settings: Settings
-) -> Lookups:
-    """Ask every datastore about every picture; what is in `folder` is kept."""
+def look_up_tuning(
+    folder: Path, stores: Stores, pool: Features, settings: Settings, seed: int
+) -> list[Retrieval]:
+    """What tuning is told of the pool by the largest street datastore, without unseen kinds.
+
+    Images of kinds that are unseen with this seed are left out. With them, tuning would meet the
+    names of unseen kinds as tags that are wrong every time, and learn never to say them.
+    """
+    hidden = ids_with(settings, split_kinds(seed).unseen)
+    path = folder / f"pool-{seed}.parquet"
+    return look_up(open_store(stores.largest), pool.vectors, settings, path, hidden)
+
+
+def look_up_all(folder: Path, stores: Stores, test: Features, settings: Settings) -> Lookups:
+    """Ask every datastore about every test picture; what is in `folder` is kept."""
     street, fashion = open_store(stores.largest), open_store(stores.fashion)
     by_condition = {
         MAIN: look_up(street, test.vectors, settings, folder / "main.parquet"),
@@ -53,7 +64,6 @@ def look_up_all(
         found = look_up_blurred(street, test.vectors, settings, noise, path)
         by_condition[f"{ENCODER} {noise:g}"] = found
     return Lookups(
-        look_up(street, pool.vectors, settings, folder / "pool.parquet"),
         by_condition | _with_wrong_tags(by_condition[MAIN], vocabulary(street), settings),
         vocabulary(street),
     )
@@ -116,15 +126,30 @@ def _told(texts: Sequence[str], scores: Sequence[float] | None = None) -> Retrie
     return Retrieval(tuple(RetrievedTag(text, "object", 0, score, ()) for text, score in tags), ())
 
 
+def texts_without(texts: Sequence[str], kinds: Collection[str]) -> tuple[str, ...]:
+    """The texts that do not name one of the kinds."""
+    return tuple(text for text in texts if kind_said(text) not in kinds)
+
+
+def kind_said(text: str) -> str | None:
+    """The kind that a tag names: "tree" for "green tree", but "palm tree" for "small palm tree"."""
+    words = text.lower().split()
+    for start in range(len(words)):
+        name = _names().get(" ".join(words[start:]))
+        if name:
+            return name
+    return None
+
+
+@functools.cache
+def _names() -> dict[str, str]:
+    return {form: kind.name for kind in all_kinds() for form in (kind.lemma, kind.name)}
+
+
 def right_kind_share(scenes: Sequence[Scene], found: Sequence[Retrieval]) -> dict[str, float]:
     """By domain, the share of pictures with a tag that names the main object's kind."""
     hits: dict[str, list[bool]] = {}
     for scene, retrieval in zip(scenes, found, strict=True):
-        names = {scene.main.kind.name, scene.main.kind.lemma}
-        named = any(
-            tag.text.lower() == name or tag.text.lower().endswith(f" {name}")
-            for tag in retrieval.tags
-            for name in names
-        )
-        hits.setdefault(scene.domain, []).append(named)
+        named = {kind_said(tag.text) for tag in retrieval.tags}
+        hits.setdefault(scene.domain, []).append(scene.main.kind.name in named)
     return {domain: sum(found) / len(found) for domain, found in hits.items()}

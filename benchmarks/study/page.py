@@ -64,7 +64,8 @@ def _setting(results: Results) -> str:
         "questions come from the picture's own group, half of them of the same category.",
         f"- Retrieval: {results.settings['neighbours']} neighbours, at most "
         f"{results.settings['max_tags']} tags; tuning pictures ask the street datastore of "
-        f"{facts['store']['street']:,} images, copies left out. A tag names the right kind for "
+        f"{facts['store']['street']:,} images, copies and images with unseen kinds left out: "
+        "tuning meets unseen kinds neither in pictures nor as tags. A tag names the right kind for "
         f"{_percent(facts['retrieval']['main']['street'])} of the street pictures.",
         "- Grid features and embeddings of pictures are worked out once and handed to the model in "
         "place of pixels; everything behind the vision tower is TunaForConditionalGeneration.",

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.study.settings import Settings
-from demo.shards import ShardOptions, write_shards
+from demo.shards import ShardOptions, scenes_of, write_shards
 from index import open_datastore
 from index.pooling import Answer, neighbour_of_row, pool_tags
 from index.retrievals import Retrieval, read_retrievals, retrieval_of_answer, write_retrievals
 from index.search import Datastore
 from pipelines.main import main as tagmine
 from tagmine.errors import TagmineError
+from tagmine.layout import sample_id
 
 # A picture this near to one of the datastore counts as a copy of it: none should be.
 COPY_COSINE = 0.9999
@@ -83,23 +84,42 @@ def _build(shards: Sequence[Path], finished: Path, smaller: Path | None) -> None
 
 
 def look_up(
-    datastore: Datastore, vectors: np.ndarray, settings: Settings, folder_of: Path
+    datastore: Datastore,
+    vectors: np.ndarray,
+    settings: Settings,
+    path: Path,
+    hidden: Sequence[int] = (),
 ) -> list[Retrieval]:
-    """What the datastore says of pictures, copies of them left out; kept in `folder_of`.
+    """What the datastore says of pictures, copies of them left out; kept in a file.
 
     Args:
         datastore: whom to ask.
         vectors: of the pictures, unit norm, float32 [N, dim].
         settings: k and the cap of tags.
-        folder_of: the Parquet file to read, or to write.
+        path: the Parquet file to read, or to write.
+        hidden: ids of images that are left out of every answer.
     """
-    if not folder_of.exists():
-        folder_of.parent.mkdir(parents=True, exist_ok=True)
-        ids, scores = datastore.search(vectors, settings.neighbours, exclude_above=COPY_COSINE)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ids, scores = datastore.search(
+            vectors, settings.neighbours, exclude_keys=list(hidden), exclude_above=COPY_COSINE
+        )
         found = answers(datastore, ids, scores)
         rows = ((str(i), retrieval_of_answer(a, settings.max_tags)) for i, a in enumerate(found))
-        write_retrievals(folder_of, rows)
-    return [retrieval for _, retrieval in read_retrievals(folder_of)]
+        write_retrievals(path, rows)
+    return [retrieval for _, retrieval in read_retrievals(path)]
+
+
+def ids_with(settings: Settings, kinds: Collection[str]) -> list[int]:
+    """Ids of the street datastore's images that hold an object of these kinds."""
+    options = ShardOptions(
+        Path(), count=settings.street_shards * settings.shard_size, domain="street"
+    )
+    return [
+        sample_id(*divmod(row, settings.shard_size))
+        for row, scene in enumerate(scenes_of(options)["street"])
+        if any(spec.kind.name in kinds for spec in scene.objects)
+    ]
 
 
 def answers(datastore: Datastore, ids: np.ndarray, scores: np.ndarray) -> Iterable[Answer]:
