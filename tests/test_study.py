@@ -144,6 +144,8 @@ def test_the_toy_page_is_that_of_its_results(toy, tmp_path):
 
 
 def test_the_shipped_page_is_that_of_the_stored_results():
+    if not (_DOCS / "study.json").exists():
+        pytest.skip("no study has been stored yet; make study runs it")
     page, curves = render(read_results(_DOCS / "study.json"))
     assert (_DOCS / "study.md").read_text(encoding="utf-8") == page
     for name, curve in curves.items():

@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
@@ -64,9 +64,7 @@ def prepare(work: Path, settings: Settings, workers: int) -> World:
     """Run the stages before the runs, or read what they left."""
     _check_settings(work, settings)
     llama = work / "llama"
-    if not (llama / "scores.json").exists():
-        _say("training the Llama on text")
-        train_language_model(llama, settings)
+    waiting = None if (llama / "scores.json").exists() else _train_beside(llama, settings, workers)
     _say("pictures, datastores and retrievals")
     pool = encode_scenes(pool_scenes(settings.tuning_pool), work / "pool.npz", workers)
     test = encode_scenes(
@@ -74,7 +72,21 @@ def prepare(work: Path, settings: Settings, workers: int) -> World:
     )
     stores = build_stores(work / "stores", settings)
     lookups = look_up_all(work / "lookups", stores, test, settings)
+    if waiting is not None:
+        waiting.result()
     return World(work, llama, stores, pool, test, lookups)
+
+
+def _train_beside(llama: Path, settings: Settings, workers: int) -> Future[None] | None:
+    """Train the Llama, in a process of its own where there may be two."""
+    _say("training the Llama on text")
+    if workers == 1:
+        train_language_model(llama, settings)
+        return None
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    future = pool.submit(train_language_model, llama, settings)
+    pool.shutdown(wait=False)
+    return future
 
 
 def _check_settings(work: Path, settings: Settings) -> None:
@@ -167,9 +179,15 @@ def _told(arm: Arm, world: World, settings: Settings, seed: int, which: str) -> 
             return random_tags(len(features), texts, settings, seed if which == "pool" else -1)
         case "tagger":
             return tagger_tags(features, texts, settings)
-    if which == "test":
-        return world.lookups.test[MAIN]
-    return look_up_tuning(world.work / "lookups", world.stores, world.pool, settings, seed)
+    return (
+        world.lookups.test[MAIN] if which == "test" else _told_in_tuning(world.work, settings, seed)
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _told_in_tuning(work: Path, settings: Settings, seed: int) -> list[Retrieval]:
+    world = prepare(work, settings, 1)
+    return look_up_tuning(work / "lookups", world.stores, world.pool, settings, seed)
 
 
 def _ask_everything(
@@ -190,9 +208,22 @@ def _ask_everything(
         answered += ask(*shared, found, split, FASHION, ("fashion",))
     for curve in arm.curves:
         for condition, found in world.lookups.test.items():
-            if condition.startswith(_CURVES[curve] + " "):
+            if not condition.startswith(_CURVES[curve] + " "):
+                continue
+            if found == told:
+                answered += _asked_before(answered, condition)
+            else:
                 answered += ask(*shared, found, split, condition, _CURVE_GROUPS, names_only=True)
     return answered
+
+
+def _asked_before(answered: list[Answered], condition: str) -> list[Answered]:
+    """The answers about the main object where a condition tells what "main" did."""
+    return [
+        dataclasses.replace(one, condition=condition)
+        for one in answered
+        if (one.condition, one.task) == (MAIN, "name") and one.group in _CURVE_GROUPS
+    ]
 
 
 def gather(work: Path, settings: Settings, world: World) -> Results:

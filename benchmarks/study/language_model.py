@@ -94,7 +94,9 @@ def rate_share(step: int, steps: int, warm_share: float) -> float:
 
 def train_language_model(folder: Path, settings: Settings) -> None:
     """Train the Llama on texts, each seen once, and write it with its tokenizer and its scores."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
+    folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder)
     tokenizer = load_tokenizer(folder)
     model = LlamaForCausalLM(llama_config(settings, tokenizer))
@@ -127,8 +129,9 @@ def train_language_model(folder: Path, settings: Settings) -> None:
         "parameters": model.num_parameters(),
         "cpu_seconds": time.process_time() - started,
     }
-    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
     model.save_pretrained(folder)
+    # Last: it says that the folder is finished.
+    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
 
 
 def reading_accuracy(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> float:

@@ -36,6 +36,8 @@ def render(results: Results) -> tuple[str, dict[str, str]]:
     sections.append(_swap_table(results))
     curves: dict[str, str] = {}
     for name, build in (("size", _size), ("noise", _noise), ("encoder", _encoder)):
+        if not any(name in arm.curves for arm in _arms(results)):
+            continue
         text, curve = build(results)
         sections.append(text)
         curves[f"study-{name}.svg"] = curve
