@@ -25,7 +25,7 @@ from index.search import open_datastore
 from index.shards import IndexShards, open_index
 from index.spec import choose_spec
 from index.training import train_index
-from tagmine.layout import index_shard_path
+from tagmine.layout import TRAINED_INDEX, index_shard_path
 from tagmine.manifest import write_manifest
 from tagmine.sources import read_sources
 
@@ -76,7 +76,8 @@ def publish(root: Path, index_key: str, shard_vectors: int) -> None:
 def open_shards(root: Path) -> IndexShards:
     """The index shards alone, as an open datastore searches them."""
     return IndexShards(
-        [open_index(path) for path in sorted((root / "index").glob("shard-*.faiss"))]
+        [open_index(path) for path in sorted((root / "index").glob("shard-*.faiss"))],
+        open_index(root / TRAINED_INDEX),
     )
 
 

@@ -131,6 +131,8 @@ def _make_adder(index: faiss.Index) -> Callable[[np.ndarray, np.ndarray], None]:
     def add(vectors: np.ndarray, ids: np.ndarray) -> None:
         turned = transform(index, vectors)
         add_preassigned(inverted, turned, assigner.assign(turned), ids)
+        # A transform in front counts for itself.
+        index.ntotal = inverted.ntotal
 
     return add
 

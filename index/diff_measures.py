@@ -159,9 +159,10 @@ def _report_numbers(report: Report) -> _Numbers:
 
 def _drift_numbers(report: Report) -> _Numbers:
     found: _Numbers = {}
-    vectors = sum(shard.vectors for shard in report.shards)
+    known = [shard for shard in report.shards if shard.quantization_error is not None]
+    vectors = sum(shard.vectors for shard in known)
     if vectors:
-        error = sum(shard.quantization_error * shard.vectors for shard in report.shards) / vectors
+        error = sum(shard.quantization_error * shard.vectors for shard in known) / vectors
         found["drift", "quantization error"] = _Number("number", "less", error)
     if report.lists is not None:
         found["drift", "imbalance of the lists"] = _Number("number", "less", report.lists.imbalance)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index.gpu import inner_products
 from tagmine.layout import part_of
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _search_block(
         rows = rows[kept[rows]]
         if not len(rows):
             continue
-        scores = queries @ vectors[rows].astype(np.float32).T
+        scores = inner_products(queries, vectors[rows].astype(np.float32))
         # Score and row in one integer: each is another, and of equal scores the lower row wins.
         steps = np.rint(np.nan_to_num(scores, nan=-2.0) * _STEPS).astype(np.int64)
         best = _largest(np.concatenate([best, (steps << 32) - rows], axis=1), k + _SPARE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import faiss
 
 from tagmine.errors import ConfigurationError
@@ -28,21 +30,44 @@ def create_index(index_key: str, dim: int) -> faiss.Index:
     try:
         index = faiss.index_factory(dim, key, METRIC)
     except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1]
         raise ConfigurationError(
-            f"--index-key {index_key}: FAISS cannot make this index for {dim} dimensions: {cause}. "
-            "See FAISS's guide to the index factory for the strings it knows."
+            f"--index-key {index_key!r}: FAISS cannot make this index for {dim} dimensions: "
+            f"{cause_of(error)}. Give a string of FAISS's index factory, such as Flat, "
+            "IVF1024,PQ32x8 or IVF1024,RaBitQ."
         ) from error
-    if isinstance(index, faiss.IndexRefine):
-        raise ConfigurationError(
-            f"--index-key {index_key}: an index that refines takes no ids. Leave the refinement "
-            "out; the nearest candidates are scored exactly with the stored embeddings anyway."
-        )
+    problem = _why_not(index)
+    if problem:
+        raise ConfigurationError(f"--index-key {index_key!r}: {problem}")
     for step in transforms_of(index):
         if isinstance(step, faiss.OPQMatrix):
             step.niter = OPQ_ROUNDS
     _skip_polysemous_training(index)
     return index
+
+
+def _why_not(index: faiss.Index) -> str | None:
+    """Why a datastore cannot have an index that FAISS can make."""
+    inner = innermost(index)
+    if isinstance(index, faiss.IndexRefine) or isinstance(inner, faiss.IndexRefine):
+        return (
+            "an index that refines takes no ids. Leave the refinement out; the nearest candidates "
+            "are scored exactly with the stored embeddings anyway."
+        )
+    if isinstance(index, faiss.IndexIDMap) and not isinstance(index, faiss.IndexIDMap2):
+        return "IDMap cannot give a vector back by its id. Write IDMap2, or leave it out."
+    if any(metric != METRIC for metric in metrics_of(index)):
+        return "FAISS makes this index for L2 distance only, not for inner product. Take another."
+    if isinstance(inner, faiss.IndexNSG | faiss.IndexNNDescent):
+        return "this graph cannot grow, and shards are filled part by part. Take HNSW32."
+    if isinstance(inner, faiss.IndexIVF) and inner.nlist < 1:
+        return "it has no inverted lists. Give IVF at least 1."
+    return None
+
+
+def cause_of(error: RuntimeError) -> str:
+    """What FAISS says in an exception, without the place in its source code."""
+    last = str(error).strip().splitlines()[-1]
+    return re.sub(r"^.*\.(?:cpp|h|hpp):\d+: ", "", last).removeprefix("Error: ").rstrip(".")
 
 
 def _skip_polysemous_training(index: faiss.Index) -> None:
@@ -51,13 +76,32 @@ def _skip_polysemous_training(index: faiss.Index) -> None:
     Ordering them takes two seconds of CPU for each byte of code, most of a small training, and is
     on in every index with product quantization that FAISS's factory makes.
     """
-    inverted = faiss.try_extract_index_ivf(index)
-    innermost = index if inverted is None else inverted
-    while isinstance(innermost, faiss.IndexPreTransform | faiss.IndexIDMap):
-        innermost = faiss.downcast_index(innermost.index)
-    innermost = faiss.downcast_index(innermost)
-    if hasattr(innermost, "do_polysemous_training"):
-        innermost.do_polysemous_training = False
+    inner = innermost(index)
+    if hasattr(inner, "do_polysemous_training"):
+        inner.do_polysemous_training = False
+
+
+def innermost(index: faiss.Index) -> faiss.Index:
+    """The index inside of transforms and maps of ids, as its own type."""
+    inner = faiss.downcast_index(index)
+    while isinstance(inner, faiss.IndexPreTransform | faiss.IndexIDMap):
+        inner = faiss.downcast_index(inner.index)
+    # It is a part of `index`, which must not be freed before it.
+    inner.referenced_objects = [index]
+    return inner
+
+
+def metrics_of(index: faiss.Index) -> tuple[int, ...]:
+    """The metric of an index and of each index inside it, as FAISS numbers them."""
+    inner = innermost(index)
+    coarse = (inner.quantizer.metric_type,) if isinstance(inner, faiss.IndexIVF) else ()
+    return (index.metric_type, inner.metric_type, *coarse)
+
+
+def metric_name(metric: int) -> str:
+    """What people call a metric of FAISS."""
+    names = {faiss.METRIC_INNER_PRODUCT: "inner product", faiss.METRIC_L2: "L2 distance"}
+    return names.get(metric, f"number {metric}")
 
 
 def transforms_of(index: faiss.Index) -> list[faiss.VectorTransform]:
@@ -91,7 +135,13 @@ def predict_bytes(index_key: str, dim: int, count: int, shards: int = 1) -> int:
         ConfigurationError: as `create_index`.
     """
     index = create_index(index_key, dim)
-    vectors, fixed = _vector_bytes(index), _fixed_bytes(index)
+    try:
+        vectors, fixed = _vector_bytes(index), _fixed_bytes(index)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"--index-key {index_key}: its size cannot be predicted ({cause_of(error)}). Take "
+            "another, such as IVF1024,PQ32x8."
+        ) from error
     return round(count * vectors + shards * fixed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import faiss
 import numpy as np
@@ -30,7 +31,9 @@ def plan_gpus(nlist: int, dim: int) -> GpuPlan:
     """Decide where training and filling run; never an error, since the CPU can do it all.
 
     On each GPU are the centroids, float32; vectors are sent in blocks, which FAISS's scratch
-    memory holds.
+    memory holds. A GPU assigns vectors to their nearest list; where a graph finds the lists
+    (`_HNSW32`), the CPU goes through it and misses the nearest for a few per cent, so that there
+    an index filled on a GPU differs from one filled on the CPU.
     """
     needed = nlist * dim * 4 + _SCRATCH_BYTES
     gpus = faiss.get_num_gpus()
@@ -38,6 +41,9 @@ def plan_gpus(nlist: int, dim: int) -> GpuPlan:
         return GpuPlan(0, needed, "on the CPU, since FAISS sees no GPU")
     if nlist == 0:
         return GpuPlan(0, needed, "on the CPU, since an index without lists has nothing to cluster")
+    if not torch_sees_gpus():
+        reason = "on the CPU, since torch, which tells how much memory a GPU has, sees none"
+        return GpuPlan(0, needed, reason)
     free = min(_free_bytes(number) for number in range(gpus))
     if free < needed:
         short = f"a GPU has {free:,} bytes free and {needed:,} are needed"
@@ -45,10 +51,17 @@ def plan_gpus(nlist: int, dim: int) -> GpuPlan:
     return GpuPlan(gpus, needed, f"on {gpus} GPU(s), {needed / 2**20:,.0f} MiB needed on each")
 
 
+def torch_sees_gpus() -> bool:
+    """Whether torch can be asked about the GPUs that FAISS sees."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _free_bytes(gpu: int) -> int:
     import torch
 
-    return torch.cuda.mem_get_info(gpu)[0] if torch.cuda.is_available() else 0
+    return torch.cuda.mem_get_info(gpu)[0]
 
 
 def train(index: faiss.Index, sample: np.ndarray, plan: GpuPlan) -> None:
@@ -88,21 +101,18 @@ class ListAssigner:
         return self._quantizer.search(vectors, 1)[1][:, 0]
 
 
-def nearest_of_block(
-    queries: np.ndarray, block: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows of a block by inner product, exactly; on a GPU when FAISS sees one.
+def inner_products(queries: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Inner products float32 [q, n] of float32 [q, dim] and [n, dim], on a GPU if FAISS sees one.
 
-    Args:
-        queries: float32 [q, dim].
-        block: float32 [n, dim].
-        k: how many, at most n.
-
-    Returns:
-        scores float32 [q, k] and rows int64 [q, k], best first.
+    The last bits depend on the device and on the shapes.
     """
-    metric = faiss.METRIC_INNER_PRODUCT
-    # FAISS's GPU selection ends at 2,048.
-    if faiss.get_num_gpus() == 0 or k > 2048:
-        return faiss.knn(queries, block, k, metric=metric)
-    return faiss.knn_gpu(faiss.StandardGpuResources(), queries, block, k, metric=metric)
+    if faiss.get_num_gpus() == 0:
+        return queries @ block.T
+    return faiss.pairwise_distance_gpu(
+        _gpu_resources(), queries, block, metric=faiss.METRIC_INNER_PRODUCT
+    )
+
+
+@functools.cache
+def _gpu_resources() -> faiss.StandardGpuResources:
+    return faiss.StandardGpuResources()

@@ -129,8 +129,13 @@ def keys_by_query(
     """Tell exclusions for all queries from those for each: a flat list, or a list of lists.
 
     Raises:
-        ValueError: for a mixture, or another number of lists than of queries.
+        ValueError: for a single key, a mixture, or another number of lists than of queries.
     """
+    if isinstance(excluded, str | bytes):
+        raise ValueError(
+            f"expected exclude_keys to be a list of keys or ids, got the one key {excluded!r}; "
+            "write [key]"
+        )
     listed = list(excluded)
     nested = [not isinstance(item, str | int | np.integer) for item in listed]
     if not any(nested):

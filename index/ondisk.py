@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import faiss
@@ -49,7 +53,8 @@ def merge_on_disk(root: Path, shards: Sequence[str]) -> None:
         lists.push_back(inverted_lists_of(index).invlists)
     with atomic_path(root / MERGED_LISTS) as temporary:
         on_disk = faiss.OnDiskInvertedLists(inverted.nlist, inverted.code_size, str(temporary))
-        inverted.ntotal = on_disk.merge_from_multiple(lists.data(), lists.size())
+        with _faiss_prints_elsewhere():
+            inverted.ntotal = on_disk.merge_from_multiple(lists.data(), lists.size())
         # Only the last step of it is read, beside the index file: the folder can move.
         on_disk.filename = Path(MERGED_LISTS).name
         inverted.replace_invlists(on_disk, True)
@@ -57,6 +62,20 @@ def merge_on_disk(root: Path, shards: Sequence[str]) -> None:
         merged.ntotal = inverted.ntotal
         with atomic_path(root / MERGED_INDEX) as header:
             faiss.write_index(merged, str(header))
+
+
+@contextlib.contextmanager
+def _faiss_prints_elsewhere() -> Iterator[None]:
+    """FAISS tells standard output how large the file gets; the user's results go there."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def merged_cards(root: Path, vectors: int) -> tuple[FileCard, ...]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from index.build import ShardPlan
-from index.factory import create_index, list_count
+from index.factory import create_index
 from index.files import read_card
+from index.shards import inverted_lists_of
 from index.vocabulary import publish_vocabulary
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
@@ -43,10 +44,13 @@ from tagmine.parts import PartFooter, file_sha256, read_tags_footer
 from tagmine.rejects import STAGES
 from tagmine.sources import Source
 
-# Candidates that the compressed index proposes for exact scoring: where recall levels off in
-# benchmarks/, at a fraction of a millisecond.
+# Candidates that the compressed index proposes for exact scoring: where 0.99 of the true five are
+# found in docs/index-choice.md, a millisecond or less. Short codes blur more, so they go deeper.
 RERANK_DEPTH = 200
-_LISTS_PROBED = 1 / 16
+RERANK_DEPTH_OF_SHORT_CODES = 800
+_SHORT_CODE_BYTES = 48
+# nprobe for each square root of the number of lists: 64 of 1,024, where recall levels off there.
+_ROOTS_PROBED = 2
 
 
 def assemble_manifest(
@@ -163,7 +167,7 @@ def _index_card(
             raise DatastoreError(f"{root / path} is missing or damaged; run tagmine index again.")
         files = _file_card(root, path, card.vectors), _file_card(root, card_path(path), 0)
         shards.append(IndexShardCard(*files, plan.parts))
-    nprobe, rerank = search_defaults(index_key, list_count(create_index(index_key, dim)))
+    nprobe, rerank = search_defaults(index_key, dim)
     return IndexCard(
         index_key=index_key,
         metric="ip",
@@ -179,11 +183,17 @@ def _index_card(
     )
 
 
-def search_defaults(index_key: str, nlist: int) -> tuple[int, int]:
+def search_defaults(index_key: str, dim: int) -> tuple[int, int]:
     """nprobe (0 without inverted lists) and re-rank depth (0 for exact codes) of an index."""
-    nprobe = min(nlist, max(16, round(nlist * _LISTS_PROBED)))
+    inverted = inverted_lists_of(create_index(index_key, dim))
     exact = index_key.endswith("Flat") and not re.search("PCA|OPQ|ITQ", index_key)
-    return nprobe, 0 if exact else RERANK_DEPTH
+    if inverted is None:
+        return 0, 0 if exact else RERANK_DEPTH
+    nprobe = min(inverted.nlist, max(16, round(_ROOTS_PROBED * inverted.nlist**0.5)))
+    if exact:
+        return nprobe, 0
+    short = inverted.code_size <= _SHORT_CODE_BYTES
+    return nprobe, RERANK_DEPTH_OF_SHORT_CODES if short else RERANK_DEPTH
 
 
 def _file_card(root: Path, path: str, rows: int) -> FileCard:

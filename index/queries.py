@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from index.opening import NORM_TOLERANCE
 from index.search import Datastore
-from index.shard_health import NORM_TOLERANCE, indexed_rows
+from index.shard_health import indexed_rows
 from index.tag_measures import tag_keys
 from tagmine.embeddings import open_embeddings
 from tagmine.layout import embeddings_path, tags_path

@@ -10,7 +10,7 @@ import numpy as np
 
 from index.exact import Neighbours
 from index.report import ListBalance, RecallAt, ScoreError
-from index.stored_codes import list_sizes
+from index.shards import list_sizes
 
 # Of two copies of a picture either is right: a score this close to the last true one is a hit,
 # as ann-benchmarks counts (Aumüller, Bernhardsson, Faithfull, arXiv 1807.05614, section 3.6).

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
+from tagmine.manifest import DriftCard, TuningCard
+
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -98,7 +100,8 @@ class ShardHealth:
         parts: how many parts it holds.
         vectors: how many vectors.
         self_lookup: share of sampled stored vectors that find themselves first with re-rank.
-        quantization_error: mean squared distance of sampled vectors to what is stored of them.
+        quantization_error: mean squared distance of sampled vectors to what is stored of them;
+            None where the codes of a fast scan hide it.
         problems: what is wrong with it, empty where nothing is.
     """
 
@@ -108,7 +111,7 @@ class ShardHealth:
     parts: int
     vectors: int
     self_lookup: float
-    quantization_error: float
+    quantization_error: float | None
     problems: tuple[str, ...] = ()
 
 
@@ -261,7 +264,10 @@ class Report:
         dim: dimensions of a vector.
         encoder, tagger, index_key: what the datastore was made with.
         index_bytes: size of the index files.
-        predicted_bytes: what the specification predicted for them, 0 where it was given by hand.
+        predicted_bytes: what their size is by the index key and the number of vectors, as it was
+            predicted before they were made.
+        drift: how added parts differ from those it was trained on; None where none were added.
+        tuned: what `nprobe` and `rerank` were tuned to; None where they are the defaults.
         nprobe, rerank: the search that was measured.
         queries: how many queries there were.
         held_out: whether they are from outside the datastore; else stored images with their own
@@ -295,6 +301,8 @@ class Report:
     index_key: str
     index_bytes: int
     predicted_bytes: int
+    drift: DriftCard | None
+    tuned: TuningCard | None
     nprobe: int
     rerank: int
     queries: int

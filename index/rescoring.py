@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import faiss
@@ -10,10 +11,10 @@ import numpy as np
 
 from tagmine.embeddings import EmbeddingsPart
 from tagmine.errors import DatastoreError
-from tagmine.layout import POSITION_BITS
+from tagmine.layout import part_of
 
 # Small enough that a piece's rows stay in the processor's cache between gather and product.
-_PIECE_ROWS = 1024
+_PIECE_ROWS = 256
 # Below this many candidates a thread costs more than it saves.
 _ROWS_A_THREAD = 4096
 
@@ -40,12 +41,14 @@ def exact_scores(
     scores = np.full(ids.size, -np.inf, np.float32)
     width = ids.shape[1]
 
-    def score(piece: tuple[EmbeddingsPart, np.ndarray, np.ndarray]) -> None:
-        part, rows, chosen = piece
-        vectors = part.vectors[rows].astype(np.float32)
+    def score(chosen: np.ndarray) -> None:
+        vectors = _gather(open_part, flat[chosen], queries.shape[1]).astype(np.float32)
         scores[chosen] = np.einsum("nd,nd->n", vectors, queries[chosen // width])
 
-    pieces = list(_pieces(open_part, ids.reshape(-1)))
+    flat = ids.reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    order = order[np.searchsorted(flat[order], 0) :]
+    pieces = [order[start : start + _PIECE_ROWS] for start in range(0, len(order), _PIECE_ROWS)]
     workers = min(faiss.omp_get_max_threads(), ids.size // _ROWS_A_THREAD)
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
@@ -56,23 +59,20 @@ def exact_scores(
     return scores.reshape(ids.shape)
 
 
-def _pieces(
-    open_part: Callable[[int], EmbeddingsPart], ids: np.ndarray
-) -> Iterator[tuple[EmbeddingsPart, np.ndarray, np.ndarray]]:
-    """(part, its rows, their places in `ids`), in the order of the files."""
-    order = np.argsort(ids, kind="stable")
-    order = order[np.searchsorted(ids[order], 0) :]
-    if not len(order):
-        return
-    borders = np.flatnonzero(np.diff(ids[order] >> POSITION_BITS)) + 1
-    for places in np.split(order, borders):
-        part = open_part(int(ids[places[0]] >> POSITION_BITS))
-        rows = part.rows_of(ids[places])
-        if np.any(rows < 0):
+def _gather(open_part: Callable[[int], EmbeddingsPart], ids: np.ndarray, dim: int) -> np.ndarray:
+    """The stored vectors float16 [n, dim] of ascending ids int64 [n]."""
+    parts = part_of(ids)
+    borders = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(ids)]
+    vectors = np.empty((len(ids), dim), np.float16)
+    for start, end in itertools.pairwise(borders):
+        part = open_part(int(parts[start]))
+        rows = part.ids.searchsorted(ids[start:end])
+        # A row past the end is no row of the wanted id either.
+        rows[rows == len(part.ids)] = 0
+        if not len(part.ids) or (part.ids[rows] != ids[start:end]).any():
             raise DatastoreError(
                 f"the index names ids that are not in {part.path}. Run tagmine build again with "
                 "the same shards to mend it; finished parts are kept."
             )
-        for start in range(0, len(rows), _PIECE_ROWS):
-            piece = slice(start, start + _PIECE_ROWS)
-            yield part, rows[piece], places[piece]
+        vectors[start:end] = part.vectors[rows]
+    return vectors

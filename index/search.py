@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
-from index.ondisk import open_merged
+from index.opening import REPAIR, check_files, check_unit_norm, open_shards, open_trained
 from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
-from index.shards import IndexShards, open_index
+from index.shards import IndexShards
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, Manifest, read_manifest
-from tagmine.parts import PartFooter, file_sha256, read_tags_footer
+from tagmine.parts import PartFooter, read_tags_footer
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 if TYPE_CHECKING:
     import PIL.Image
 
     from index.encoder import Encoder
-
-# Up to this total, opening hashes every file: about 25 ms. Above it, the cards only.
-FULL_CHECK_BYTES = 32 << 20
-# Half precision rounds each value of a unit vector by at most 2^-11 of itself.
-NORM_TOLERANCE = 2e-3
-_ROWS_CHECKED = 8
-_REPAIR = "Run tagmine build again with the same shards to mend it; finished parts are kept."
 
 
 class Datastore:
@@ -47,14 +39,15 @@ class Datastore:
         root: its folder.
         manifest: what it is made of.
         shards: the open index shards, memory-mapped; the merged index alone where there is one.
+        index_shards: the same, searched as one.
     """
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
-        self.shards = _open_shards(root, manifest)
+        self.shards = open_shards(root, manifest)
         try:
-            self._index = IndexShards(self.shards)
+            self.index_shards = IndexShards(self.shards, open_trained(root, manifest))
         except DatastoreError as error:
             raise DatastoreError(f"{root}: {error}") from error
         self._parts: dict[int, EmbeddingsPart] = {}
@@ -149,7 +142,7 @@ class Datastore:
         Raises:
             ValueError: for vectors of another shape or norm, or numbers out of range.
         """
-        queries = self._check(vectors, k)
+        queries = self._check(vectors, operator.index(k))
         default = self.manifest.index
         effort = Effort(
             default.nprobe if nprobe is None else nprobe,
@@ -160,13 +153,15 @@ class Datastore:
             raise ValueError(
                 f"expected nprobe of at least 1 and rerank of at least 0, got {nprobe}, {rerank}"
             )
+        if exclude_above is not None and not -1 <= exclude_above <= 1:
+            raise ValueError(f"expected exclude_above within [-1, 1], got {exclude_above}")
         everywhere, by_query = keys_by_query(exclude_keys, len(queries))
         exclusions = Exclusions(
             self.ids_of(everywhere),
             None if by_query is None else tuple(self.ids_of(keys) for keys in by_query),
             exclude_above,
         )
-        return find_nearest(self._index, self.embeddings, queries, k, effort, exclusions)
+        return find_nearest(self.index_shards, self.embeddings, queries, k, effort, exclusions)
 
     def ids_of(self, keys: Sequence[str | int]) -> np.ndarray:
         """The ids int64 [n] of those keys that the datastore holds; ids stand for themselves."""
@@ -204,19 +199,32 @@ class Datastore:
         if part not in self._parts:
             card = {p.part: p.embeddings for p in self.manifest.parts}.get(part)
             if card is None:
-                raise DatastoreError(f"{self.root} has no part {part}. {_REPAIR}")
+                raise DatastoreError(
+                    f"{self.root} has no part {part}, which is the upper half of an id. Ask for "
+                    "ids that a search of this datastore gave."
+                )
             opened = open_embeddings(self.root / card.path)
             self._check_maker(opened.footer, self.manifest.encoder.maker)
-            _check_unit_norm(opened)
+            check_unit_norm(opened)
             self._parts[part] = opened
         return self._parts[part]
+
+    def check_norms(self) -> None:
+        """Look at a few vectors of the first, the middle and the last part.
+
+        Raises:
+            DatastoreError: when they are not of unit norm.
+        """
+        parts = [part.part for part in self.manifest.parts]
+        for number in {parts[0], parts[len(parts) // 2], parts[-1]} if parts else ():
+            self.embeddings(number)
 
     def _check_maker(self, footer: PartFooter, maker: str) -> None:
         """A file of the right size may still come of a build that was interrupted since."""
         if footer.maker != maker:
             raise DatastoreError(
                 f"{self.root}: part {footer.part} of {footer.stage} was made anew with other "
-                f"options since the manifest was written. {_REPAIR}"
+                f"options since the manifest was written. {REPAIR}"
             )
 
     def rows(self, ids: Sequence[int]) -> dict[int, dict]:
@@ -244,7 +252,7 @@ class Datastore:
                 )
             except (OSError, pa.ArrowException) as error:
                 raise DatastoreError(
-                    f"{self.root / card.path} is damaged: {error}. {_REPAIR}"
+                    f"{self.root / card.path} is damaged: {error}. {REPAIR}"
                 ) from error
             found.update((row["id"], row) for row in table.to_pylist())
         floor = self.manifest.vocabulary.min_tag_images
@@ -308,75 +316,12 @@ def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastor
     """
     root = Path(path)
     manifest = read_manifest(root)
-    _check_files(root, manifest)
+    check_files(root, manifest)
     datastore = Datastore(root, manifest)
+    datastore.check_norms()
     if encoder is not None:
         datastore.encoder = datastore.accept(encoder)
     return datastore
-
-
-def _check_files(root: Path, manifest: Manifest) -> None:
-    cards = manifest.files()
-    for card in cards:
-        file = root / card.path
-        if not file.is_file():
-            raise DatastoreError(f"{root}: {card.path} is missing. {_REPAIR}")
-        if file.stat().st_size != card.bytes:
-            raise DatastoreError(
-                f"{root}: {card.path} has {file.stat().st_size:,} bytes, the manifest says "
-                f"{card.bytes:,}. {_REPAIR}"
-            )
-    if sum(card.bytes for card in cards) > FULL_CHECK_BYTES:
-        cards = [card for card in cards if card.path.endswith(".json")]
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda card: file_sha256(root / card.path), cards)
-        for card, sha256 in zip(cards, found, strict=True):
-            if sha256 != card.sha256:
-                raise DatastoreError(
-                    f"{root}: {card.path} has been altered: its sha256 is {sha256[:12]}…, the "
-                    f"manifest says {card.sha256[:12]}…. {_REPAIR}"
-                )
-
-
-def _open_shards(root: Path, manifest: Manifest) -> list[faiss.Index]:
-    if manifest.index.merged:
-        return [_open_shard(root, manifest, manifest.index.merged[0], open_merged)]
-    return [_open_shard(root, manifest, card.file, open_index) for card in manifest.index.shards]
-
-
-def _open_shard(
-    root: Path, manifest: Manifest, card: FileCard, open_file: Callable[[Path], faiss.Index]
-) -> faiss.Index:
-    path = root / card.path
-    try:
-        shard = open_file(path)
-    except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1]
-        raise DatastoreError(f"{path} cannot be opened by FAISS: {cause}. {_REPAIR}") from error
-    expected = (manifest.index.dim, faiss.METRIC_INNER_PRODUCT, card.rows)
-    if (shard.d, shard.metric_type, shard.ntotal) != expected:
-        raise DatastoreError(
-            f"{path}: dimension, metric and vectors are {shard.d}, {shard.metric_type}, "
-            f"{shard.ntotal}; the manifest says {expected[0]}, {expected[1]} (inner product), "
-            f"{expected[2]}. {_REPAIR}"
-        )
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is not None:
-        inverted.nprobe = manifest.index.nprobe
-    return shard
-
-
-def _check_unit_norm(part: EmbeddingsPart) -> None:
-    """A few rows; `tagmine verify` looks at all."""
-    count = len(part.ids)
-    rows = np.linspace(0, count - 1, min(_ROWS_CHECKED, count)).astype(int)
-    norms = np.linalg.norm(part.vectors[rows].astype(np.float32), axis=1)
-    # Not the other way round: a NaN compares false with everything.
-    if not np.all(np.abs(norms - 1) < NORM_TOLERANCE):
-        raise DatastoreError(
-            f"{part.path} has vectors that are not of unit norm (norms {norms.min():.3f} to "
-            f"{norms.max():.3f}), so inner products are no cosines. Embed the shards again."
-        )
 
 
 def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:

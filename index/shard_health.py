@@ -9,28 +9,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from index.factory import cause_of, list_count, metric_name, metrics_of
+from index.ondisk import open_merged
 from index.report import ShardHealth
+from index.shards import open_index
 from index.stored_codes import StoredCodes, trained_state
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
+from tagmine.layout import MERGED_INDEX
 from tagmine.manifest import IndexShardCard, Manifest, PartCard
 
 SAMPLED = 256
-# Half precision rounds each value of a unit vector by at most 2^-11 of itself.
-NORM_TOLERANCE = 2e-3
 _SEED = 20240610
 # Another BLAS or a GPU tips a few codes to their second best.
 _LEAST_SAME = 0.9
 _SAME_CODE = 1e-3
+# A second best code is hardly farther from its vector; that of another image is.
+_FARTHER = 1.5
+_MOST_FARTHER = 0.005
 # Codes that are too short for a longer vector turn it a little.
 _DIRECTION = 0.8
 # How many vectors are looked for under other ids, and among how many candidates each.
 _TRACED = 32
 _CANDIDATES = 200
 _SAME_SCORE = 1e-6
+_NEAREST = 10
+_MOST_LOST = 0.5
 # Of one picture, that may all come before it where nothing is scored again.
 _COPIES = 100
-_METRICS = {faiss.METRIC_INNER_PRODUCT: "inner product", faiss.METRIC_L2: "L2 distance"}
 
 
 def indexed_rows(root: Path, part: PartCard) -> np.ndarray:
@@ -53,12 +59,12 @@ def check_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> ShardHe
 
     Nothing of it is trusted, true hashes included: whoever altered a file may have hashed it again.
     """
-    path = root / card.file.path
     try:
-        shard = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        shard = _open(root, card)
     except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1][-120:]
-        return _unusable(card, f"it is truncated or damaged: FAISS cannot read it ({cause})")
+        return _unusable(
+            card, f"it is truncated or damaged: FAISS cannot read it ({cause_of(error)})"
+        )
     problem = _form_problem(manifest, card, shard)
     if problem:
         return _unusable(card, problem)
@@ -67,8 +73,25 @@ def check_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> ShardHe
     except DatastoreError as error:
         return _unusable(card, f"its parts cannot be read: {error}")
     except RuntimeError as error:
-        cause = str(error).strip().splitlines()[-1][-120:]
-        return _unusable(card, f"FAISS cannot work with it ({cause})")
+        return _unusable(card, f"FAISS cannot work with it ({cause_of(error)})")
+
+
+def searched_files(manifest: Manifest) -> tuple[IndexShardCard, ...]:
+    """Every index file that can answer: the shards and, as one of all parts, the merged index."""
+    index = manifest.index
+    if not index.merged:
+        return index.shards
+    header, lists = index.merged
+    whole = IndexShardCard(header, lists, tuple(part.part for part in manifest.parts))
+    return (*index.shards, whole)
+
+
+def _open(root: Path, card: IndexShardCard) -> faiss.Index:
+    path = str(root / card.file.path)
+    if card.file.path == MERGED_INDEX:
+        return open_merged(Path(path))
+    # Not as a datastore opens it: that takes a file that lacks its last byte for whole.
+    return faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
 
 
 def _unusable(card: IndexShardCard, problem: str) -> ShardHealth:
@@ -76,16 +99,11 @@ def _unusable(card: IndexShardCard, problem: str) -> ShardHealth:
 
 
 def _form_problem(manifest: Manifest, card: IndexShardCard, shard: faiss.Index) -> str | None:
-    metrics = [shard.metric_type]
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is not None:
-        metrics.append(inverted.metric_type)
-    elif hasattr(faiss.downcast_index(shard), "index"):
-        metrics.append(faiss.downcast_index(shard).index.metric_type)
-    for metric in metrics:
+    for metric in metrics_of(shard):
         if metric != faiss.METRIC_INNER_PRODUCT:
-            name = _METRICS.get(metric, f"number {metric}")
+            name = metric_name(metric)
             return f"its metric is {name}, not inner product, so its scores are no cosines"
+    inverted = faiss.try_extract_index_ivf(shard)
     if shard.d != manifest.index.dim:
         return f"its vectors have {shard.d} dimensions, the manifest says {manifest.index.dim}"
     if inverted is None and not isinstance(faiss.downcast_index(shard), faiss.IndexIDMap2):
@@ -105,23 +123,21 @@ def _check_contents(
             f"{manifest.index.trained.path}"
         )
     shared = np.intersect1d(codes.ids, wanted)
+    parts, error = len(card.parts), None
     if not len(shared):
-        return ShardHealth(card.file.path, len(card.parts), shard.ntotal, 1.0, 0.0, (*problems,))
+        return ShardHealth(card.file.path, parts, shard.ntotal, 1.0, 0.0, (*problems,))
     rng = np.random.default_rng(_SEED)
     chosen = np.sort(rng.choice(shared, size=min(SAMPLED, len(shared)), replace=False))
     vectors = _stored_vectors(root, manifest, chosen)
-    transformed = codes.transform(vectors)
-    kept = codes.stored(chosen)
-    code_problem = _code_problem(shard, codes, chosen, vectors, kept)
-    problems += [code_problem] if code_problem else []
-    error = np.square(transformed.astype(np.float64) - kept).sum(axis=1).mean()
+    if codes.readable:
+        kept = codes.stored(chosen)
+        problems += _code_problems(shard, codes, chosen, vectors, kept)
+        error = _squared_distance(codes.transform(vectors), kept).mean()
+        error = round(float(error), 6) if np.isfinite(error) else 0.0
+    else:
+        problems += _search_problems(manifest, shard, chosen, vectors)
     found = _self_lookup(manifest, shard, chosen, vectors)
-    if not np.isfinite(error):
-        problems.append("it holds values that are no numbers")
-        error = 0.0
-    return ShardHealth(
-        card.file.path, len(card.parts), shard.ntotal, found, round(float(error), 6), (*problems,)
-    )
+    return ShardHealth(card.file.path, parts, shard.ntotal, found, error, (*problems,))
 
 
 def _wanted_ids(root: Path, manifest: Manifest, card: IndexShardCard) -> np.ndarray:
@@ -155,8 +171,8 @@ def _id_problems(ids: np.ndarray, wanted: np.ndarray, pinned: int) -> list[str]:
 def _same_training(root: Path, manifest: Manifest, card: IndexShardCard) -> bool:
     if manifest.index.trained_on == 0 and manifest.index.nprobe == 0:
         return True
-    trained = trained_state(str(root / manifest.index.trained.path))
-    return trained_state(str(root / card.file.path)) == trained
+    trained = trained_state(open_index(root / manifest.index.trained.path))
+    return trained_state(_open(root, card)) == trained
 
 
 def _stored_vectors(root: Path, manifest: Manifest, ids: np.ndarray) -> np.ndarray:
@@ -170,14 +186,27 @@ def _stored_vectors(root: Path, manifest: Manifest, ids: np.ndarray) -> np.ndarr
     return vectors
 
 
+def _code_problems(
+    shard: faiss.Index, codes: StoredCodes, ids: np.ndarray, vectors: np.ndarray, kept: np.ndarray
+) -> list[str]:
+    if not np.isfinite(kept).all():
+        return ["it holds values that are no numbers"]
+    problem = _code_problem(shard, codes, ids, vectors, kept)
+    return [problem] if problem else []
+
+
 def _code_problem(
     shard: faiss.Index, codes: StoredCodes, ids: np.ndarray, vectors: np.ndarray, kept: np.ndarray
 ) -> str | None:
     """Why what is stored of the vectors is not what the shard's quantizers make of them."""
-    expected = codes.expected(codes.transform(vectors))
-    wrong = ~np.isclose(kept, expected, atol=_SAME_CODE).all(axis=1)
-    if wrong.mean() <= 1 - _LEAST_SAME:
+    transformed = codes.transform(vectors)
+    expected = codes.expected(transformed)
+    other = ~np.isclose(kept, expected, atol=_SAME_CODE).all(axis=1)
+    least = _FARTHER * _squared_distance(transformed, expected) + _SAME_CODE
+    farther = other & (_squared_distance(transformed, kept) > least)
+    if other.mean() <= 1 - _LEAST_SAME and farther.mean() <= _MOST_FARTHER:
         return None
+    wrong = other if other.mean() > 1 - _LEAST_SAME else farther
     said = f"of {len(ids):,} sampled vectors {wrong.sum():,}"
     if _only_longer(kept, expected, codes.transform(vectors)):
         lengths = np.linalg.norm(kept, axis=1) / np.linalg.norm(expected, axis=1)
@@ -191,6 +220,31 @@ def _code_problem(
         f"it was filled with other vectors than the embeddings: {said} are stored as something "
         "else, as by another training or encoder"
     )
+
+
+def _search_problems(
+    manifest: Manifest, shard: faiss.Index, ids: np.ndarray, vectors: np.ndarray
+) -> list[str]:
+    """What can be said of ids where the codes cannot be read, by the index's own scores."""
+    _probe(shard, manifest.index.nprobe)
+    _, near = shard.search(vectors, min(_NEAREST, shard.ntotal))
+    lost = int((near != ids[:, None]).all(axis=1).sum())
+    if lost <= _MOST_LOST * len(ids):
+        return []
+    return [
+        f"of {len(ids):,} sampled vectors {lost:,} do not find themselves among their "
+        f"{_NEAREST} nearest: its ids are shuffled, or it was filled with other vectors"
+    ]
+
+
+def _probe(shard: faiss.Index, nprobe: int) -> None:
+    inverted = faiss.try_extract_index_ivf(shard)
+    if inverted is not None:
+        inverted.nprobe = max(nprobe, 1)
+
+
+def _squared_distance(vectors: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return np.square(vectors.astype(np.float64) - kept).sum(axis=1)
 
 
 def _only_longer(kept: np.ndarray, expected: np.ndarray, vectors: np.ndarray) -> bool:
@@ -210,9 +264,7 @@ def _stored_elsewhere(
     shard: faiss.Index, codes: StoredCodes, vectors: np.ndarray, expected: np.ndarray
 ) -> float:
     """Share of vectors whose own code the shard holds, under whatever id."""
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is not None:
-        inverted.nprobe = inverted.nlist
+    _probe(shard, list_count(shard))
     _, near = shard.search(vectors, min(_CANDIDATES, shard.ntotal))
     found = 0
     for ids, code in zip(near, expected, strict=True):
@@ -225,9 +277,7 @@ def _self_lookup(
     manifest: Manifest, shard: faiss.Index, ids: np.ndarray, vectors: np.ndarray
 ) -> float:
     """Share of vectors that find themselves first, or beside copies of equal score."""
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is not None:
-        inverted.nprobe = max(manifest.index.nprobe, 1)
+    _probe(shard, manifest.index.nprobe)
     depth = manifest.index.rerank or _COPIES
     scores, near = shard.search(vectors, min(depth, shard.ntotal))
     own = near == ids[:, None]

@@ -1,10 +1,8 @@
-"""The open index shards, searched as one: one coarse quantization, shards in parallel, merged."""
+"""The open index shards, searched as one index over the lists of all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import faiss
@@ -13,35 +11,51 @@ import numpy as np
 from index.factory import transforms_of
 from tagmine.errors import DatastoreError
 
-# FAISS divides its work by query: with this many a core, shards need no threads of their own.
-_QUERIES_A_CORE = 8
 # Candidates of one block of queries, over all shards, at 12 bytes each.
 _BLOCK_CANDIDATES = 1 << 23
 _ROWS_COMPARED = 8
 
 
 class IndexShards:
-    """Index shards that were filled from one trained index.
+    """Index shards that were filled from one trained index, searched as one.
+
+    Inverted lists are stacked: FAISS sees one index, each of whose lists is that list of every
+    shard, one after the other. So the coarse search runs once, a list is visited once whatever the
+    number of shards, and there is one heap of candidates.
 
     Attributes:
         indexes: every shard, in the order of the manifest, empty ones too.
     """
 
-    def __init__(self, indexes: Sequence[faiss.Index]) -> None:
+    def __init__(self, indexes: Sequence[faiss.Index], trained: faiss.Index) -> None:
+        """Stack the shards.
+
+        Args:
+            indexes: the shards.
+            trained: the empty index that they were filled from, not used for anything else: its
+                centroids and codebooks serve the search.
+        """
         self.indexes = list(indexes)
         self._filled = [index for index in self.indexes if index.ntotal]
-        self._inverted = [inverted_lists_of(index) for index in self._filled]
-        _check_one_training([lists for lists in self._inverted if lists is not None])
+        self._trained = trained
+        inverted = [inverted_lists_of(index) for index in self._filled]
+        inverted = [one for one in inverted if one is not None]
+        _check_one_training([inverted_lists_of(trained), *inverted] if inverted else [])
+        self._stacks = _stack(inverted, trained)
 
     @property
     def ntotal(self) -> int:
         return sum(index.ntotal for index in self._filled)
 
     @property
+    def quantizer(self) -> faiss.Index:
+        """The coarse quantizer that all shards have copies of."""
+        return self._stacks[0].quantizer
+
+    @property
     def nlist(self) -> int:
         """Number of inverted lists, 0 for an index without any."""
-        first = self._inverted[0] if self._inverted else None
-        return first.nlist if first is not None else 0
+        return self._stacks[0].nlist if self._stacks else 0
 
     def propose(
         self, queries: np.ndarray, depth: int, nprobe: int
@@ -70,12 +84,7 @@ class IndexShards:
     def _propose_block(
         self, queries: np.ndarray, depth: int, nprobe: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        searches = self._prepare(queries, depth, nprobe)
-        few = len(queries) < _QUERIES_A_CORE * faiss.omp_get_max_threads()
-        if len(searches) > 1 and few:
-            found = list(self._pool.map(lambda search: search(), searches))
-        else:
-            found = [search() for search in searches]
+        found = list(self._search_all(queries, depth, nprobe))
         scores = np.stack([_pad(f[0], depth, -np.inf) for f in found])
         ids = np.stack([_pad(f[1], depth, -1) for f in found])
         if len(found) > 1:
@@ -85,31 +94,34 @@ class IndexShards:
         scores[ids < 0] = -np.inf
         return ids, scores
 
-    def _prepare(
+    def _search_all(
         self, queries: np.ndarray, depth: int, nprobe: int
-    ) -> list[Callable[[], tuple[np.ndarray, np.ndarray]]]:
-        """One search a shard; what all shards have in common is computed here, once."""
-        if self.nlist == 0:
-            return [
-                lambda index=index: index.search(queries, min(depth, index.ntotal))
-                for index in self._filled
-            ]
-        turned = transform(self._filled[0], queries)
-        probes = min(nprobe, self.nlist)
-        # Any shard's quantizer: they are copies of one.
-        distances, lists = self._inverted[0].quantizer.search(turned, probes)
-        return [
-            lambda inverted=inverted: search_lists(inverted, turned, depth, lists, distances)
-            for inverted in self._inverted
-        ]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if not self._stacks:
+            for index in self._filled:
+                yield index.search(queries, min(depth, index.ntotal))
+            return
+        turned = transform(self._trained, queries)
+        distances, lists = self.quantizer.search(turned, min(nprobe, self.nlist))
+        for stack in self._stacks:
+            yield search_lists(stack, turned, depth, lists, distances)
 
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        cores = faiss.omp_get_max_threads()
-        workers = min(len(self._filled), max(cores, 1))
-        # Each shard's search has its share of the cores, not all of them.
-        share = max(1, cores // workers)
-        return ThreadPoolExecutor(workers, initializer=lambda: faiss.omp_set_num_threads(share))
+
+def _stack(inverted: Sequence[faiss.IndexIVF], trained: faiss.Index) -> list[faiss.IndexIVF]:
+    """One index over the lists of all, or all as they are where lists cannot be stacked."""
+    # A fast scan's codes are interleaved in blocks of 32, which do not join at a list's end.
+    if len(inverted) < 2 or isinstance(inverted[0], faiss.IndexIVFFastScan):
+        return list(inverted)
+    lists = faiss.InvertedListsPtrVector()
+    for one in inverted:
+        lists.push_back(one.invlists)
+    stacked = faiss.HStackInvertedLists(lists.size(), lists.data())
+    whole = inverted_lists_of(trained)
+    whole.replace_invlists(stacked, False)
+    whole.ntotal = sum(one.ntotal for one in inverted)
+    # FAISS has their addresses only.
+    whole.referenced_objects = [trained, stacked, *inverted]
+    return [whole]
 
 
 def inverted_lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
@@ -128,6 +140,36 @@ def transform(index: faiss.Index, vectors: np.ndarray) -> np.ndarray:
     for step in transforms_of(index):
         vectors = step.apply(vectors)
     return np.ascontiguousarray(vectors, np.float32)
+
+
+def list_sizes(index: faiss.Index) -> np.ndarray:
+    """Vectors in each inverted list, int64 [nlist]; empty for an index without lists."""
+    inverted = inverted_lists_of(index)
+    if inverted is None:
+        return np.empty(0, np.int64)
+    lists = inverted.invlists
+    return np.array([lists.list_size(number) for number in range(lists.nlist)], np.int64)
+
+
+def stored_ids(index: faiss.Index) -> np.ndarray:
+    """The ids that an index holds, int64 [n], in no order.
+
+    Raises:
+        DatastoreError: for an index that keeps no ids of its own.
+    """
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None:
+        lists = inverted.invlists
+        return np.concatenate([_list_ids(lists, i).copy() for i in range(lists.nlist)])
+    index = faiss.downcast_index(index)
+    if hasattr(index, "id_map"):
+        return faiss.vector_to_array(index.id_map)
+    raise DatastoreError(f"an index of type {type(index).__name__} keeps no ids of its own.")
+
+
+def _list_ids(lists: faiss.InvertedLists, number: int) -> np.ndarray:
+    size = lists.list_size(number)
+    return faiss.rev_swig_ptr(lists.get_ids(number), size) if size else np.empty(0, np.int64)
 
 
 def search_lists(

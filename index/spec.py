@@ -23,7 +23,8 @@ MAX_POINTS_PER_LIST = 64
 PQ_CENTROIDS = 256
 DEFAULT_TRAINING_BYTES = 2 << 30
 _DIMENSIONS_A_BYTE = 16
-_CODE_SIZES = (64, 48, 32, 24, 16, 8)
+_MOST_CODE_BYTES = 64
+_LEAST_CODE_BYTES = 8
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -72,8 +73,9 @@ def choose_spec(
     Flat while exact search is cheap; whole vectors in inverted lists while they are small; then
     product quantization, with about 4 sqrt(count) lists (FAISS wiki, "Guidelines to choose an
     index") and the longest code that fits, up to a byte for 16 dimensions: the exact re-rank makes
-    up for the rest. From a million vectors on, with a rotation (OPQ) and a graph over the
-    centroids.
+    up for the rest. The bytes of a code divide the dimensions, as product quantization asks; where
+    only fewer than 8 do, the reason says so. From a million vectors on, with a rotation (OPQ) and
+    a graph over the centroids.
 
     Args:
         count: number of vectors.
@@ -123,14 +125,27 @@ def _size(index_key: str, dim: int, count: int) -> int:
 def _keys(count: int, dim: int, nlist: int) -> list[tuple[str, str]]:
     """Factory strings in order of preference, each with what it keeps of a vector."""
     whole = [(f"IVF{nlist},Flat", "each kept whole")] if count < IVF_FLAT_BELOW else []
-    longest = max(dim // _DIMENSIONS_A_BYTE, _CODE_SIZES[-1])
-    sizes = [size for size in _CODE_SIZES if size <= longest and dim % size == 0] or [1]
+    sizes = _code_sizes(dim)
     if count < ROTATED_FROM:
-        return whole + [(f"IVF{nlist},PQ{m}x8", f"{m} bytes of code each") for m in sizes]
+        return whole + [(f"IVF{nlist},PQ{m}x8", _said_of_code(m, dim)) for m in sizes]
     return [
-        (f"OPQ{m}_{dim},IVF{nlist}_HNSW32,PQ{m}x8", f"rotated, {m} bytes of code each")
+        (f"OPQ{m}_{dim},IVF{nlist}_HNSW32,PQ{m}x8", f"rotated, {_said_of_code(m, dim)}")
         for m in sizes
     ]
+
+
+def _code_sizes(dim: int) -> list[int]:
+    """Bytes that a code may have, most first: those that divide the dimensions."""
+    longest = min(max(dim // _DIMENSIONS_A_BYTE, _LEAST_CODE_BYTES), _MOST_CODE_BYTES)
+    sizes = [size for size in range(longest, 0, -1) if dim % size == 0]
+    return [size for size in sizes if size >= _LEAST_CODE_BYTES] or sizes[:1]
+
+
+def _said_of_code(size: int, dim: int) -> str:
+    said = f"{size} byte{'s' if size > 1 else ''} of code each"
+    if size >= _LEAST_CODE_BYTES:
+        return said
+    return f"{said} (the most up to {_LEAST_CODE_BYTES} that divides {dim} dimensions)"
 
 
 def _list_count(count: int, dim: int, max_training_bytes: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from index.verify import stored_ids
+from index.shards import inverted_lists_of, list_sizes, stored_ids, transform
 
 
 class StoredCodes:
@@ -16,25 +16,22 @@ class StoredCodes:
     """
 
     def __init__(self, shard: faiss.Index) -> None:
-        self._chain: list[faiss.VectorTransform] = []
-        inverted = faiss.try_extract_index_ivf(shard)
-        if isinstance(shard, faiss.IndexPreTransform):
-            self._chain = [
-                faiss.downcast_VectorTransform(shard.chain.at(step))
-                for step in range(shard.chain.size())
-            ]
-        self._inverted = inverted and faiss.downcast_index(inverted)
+        self._shard = shard
+        self._inverted = inverted_lists_of(shard)
         self._mapped = None if self._inverted else faiss.downcast_index(shard)
         listed = stored_ids(shard)
         self._order = np.argsort(listed, kind="stable")
         self.ids = listed[self._order]
         self._ends = np.cumsum(list_sizes(shard))
 
+    @property
+    def readable(self) -> bool:
+        """Whether single codes can be decoded: a fast scan interleaves them, 32 a block."""
+        return not isinstance(self._inverted, faiss.IndexIVFFastScan)
+
     def transform(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors float32 [n, dim] as the codes see them: turned, and cut, as a PCA or OPQ says."""
-        for step in self._chain:
-            vectors = step.apply(vectors)
-        return vectors
+        return transform(self._shard, vectors)
 
     def stored(self, ids: np.ndarray) -> np.ndarray:
         """What is kept of ids that the shard holds, transformed: float32 [m, transformed dim]."""
@@ -55,30 +52,21 @@ class StoredCodes:
         return codec.sa_decode(codec.sa_encode(vectors))
 
 
-def list_sizes(shard: faiss.Index) -> np.ndarray:
-    """Vectors in each inverted list, int64 [lists]; empty for an index without lists."""
-    inverted = faiss.try_extract_index_ivf(shard)
-    if inverted is None:
-        return np.empty(0, np.int64)
-    lists = inverted.invlists
-    return np.array([lists.list_size(number) for number in range(lists.nlist)], np.int64)
+def trained_state(index: faiss.Index) -> bytes:
+    """All that training decided about an index, without the vectors that fill it.
 
-
-def trained_state(path: str) -> bytes:
-    """All that training decided about an index file, without the vectors that fill it.
-
-    Raises:
-        RuntimeError: when FAISS cannot read the file.
+    Args:
+        index: opened for this; afterwards it is empty.
     """
-    inverted_only = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-    inverted = faiss.try_extract_index_ivf(inverted_only)
+    inverted = inverted_lists_of(index)
     if inverted is None:
-        index = faiss.read_index(path)
+        # A copy in memory: FAISS ends the process when a mapped index is emptied.
+        index = faiss.deserialize_index(faiss.serialize_index(index))
         index.reset()
         return faiss.serialize_index(index).tobytes()
     empty = faiss.ArrayInvertedLists(inverted.nlist, inverted.code_size)
     inverted.replace_invlists(empty, False)
     # The setting of a search, which some tools leave in the file.
     inverted.nprobe = 1
-    inverted.ntotal = inverted_only.ntotal = 0
-    return faiss.serialize_index(inverted_only).tobytes()
+    inverted.ntotal = index.ntotal = 0
+    return faiss.serialize_index(index).tobytes()

@@ -12,7 +12,7 @@ from index.factory import create_index, list_count
 from index.files import IndexFileCard, read_card, write_index
 from index.spec import DEFAULT_TRAINING_BYTES, training_size
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
-from tagmine.errors import ConfigurationError
+from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import FORMAT_VERSION, TRAINED_INDEX, embeddings_path
 from tagmine.manifest import fingerprint
 
@@ -83,14 +83,38 @@ def _maker(index_key: str, parts: Sequence[EmbeddingsPart], size: int) -> str:
 
 def sample_rows(parts: Sequence[EmbeddingsPart], size: int, seed: int = _SEED) -> np.ndarray:
     """A uniform sample of rows without replacement, float32 [size, dim], seeded."""
+    sample = np.empty((size, parts[0].dim), np.float32)
+    filled = 0
+    for part, rows in zip(parts, _draw(parts, size, seed), strict=True):
+        sample[filled : filled + len(rows)] = part.vectors[rows]
+        filled += len(rows)
+    return sample
+
+
+def _draw(parts: Sequence[EmbeddingsPart], size: int, seed: int) -> list[np.ndarray]:
+    """The rows of each part that are in the sample, ascending."""
     ends = np.cumsum([len(part.ids) for part in parts])
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(ends[-1], size=size, replace=False, shuffle=False))
-    sample = np.empty((size, parts[0].dim), np.float32)
-    filled = 0
-    for part, end in zip(parts, ends, strict=True):
-        stop = np.searchsorted(chosen, end)
-        rows = chosen[filled:stop] - (end - len(part.ids))
-        sample[filled:stop] = part.vectors[rows]
-        filled = stop
-    return sample
+    starts = np.concatenate([[0], ends[:-1]])
+    by_part = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    return [rows - start for rows, start in zip(by_part, starts, strict=True)]
+
+
+def trained_ids(root: Path) -> np.ndarray:
+    """The ids int64 [n] of the vectors that the trained index was trained on, ascending.
+
+    Args:
+        root: the datastore's folder, with the trained index current.
+
+    Raises:
+        DatastoreError: when the trained index or a part of its sample is missing or damaged.
+    """
+    card = read_card(root / TRAINED_INDEX)
+    if card is None:
+        raise DatastoreError(f"{root / TRAINED_INDEX} is missing or damaged; run tagmine index.")
+    if not card.vectors:
+        return np.empty(0, np.int64)
+    opened = [open_embeddings(root / embeddings_path(part)) for part in card.parts]
+    drawn = _draw(opened, card.vectors, _SEED)
+    return np.sort(np.concatenate([p.ids[rows] for p, rows in zip(opened, drawn, strict=True)]))

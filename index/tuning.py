@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-import faiss
 import numpy as np
 import pyarrow.parquet as pq
 
-from index.gpu import nearest_of_block
+from index.exact import leave_out, merge, nothing_found, search_part
 from index.rescoring import exact_scores
 from index.search import Datastore
-from index.shards import IndexShards, inverted_lists_of, transform
+from index.shards import IndexShards, inverted_lists_of, list_sizes, transform
+from index.training import trained_ids
 from tagmine.layout import rejects_path
 from tagmine.manifest import TuningCard
 
 QUERIES = 1000
+# Fewer queries than this measure a recall too roughly to choose a setting by.
+LEAST_QUERIES = 200
 _SEED = 20240610
 _DEPTHS = (0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
-_BLOCK_ROWS = 1 << 14
 # Reading a row of the embeddings by its id takes so much longer than a byte of a code in a list.
 _ROW_COST = 2.5
 # Copies of one picture are equally right answers.
@@ -59,8 +60,9 @@ def tune(datastore: Datastore, goal: float, at: int, queries: int = QUERIES) -> 
     """The cheapest setting whose recall at `at` is the goal, or the best there is.
 
     Queries are images of the datastore, drawn uniformly and seeded, each of which is left out of
-    its own answers and of the truth. Cost is counted and not timed, so that the same datastore
-    gets the same setting on every machine.
+    its own answers and of the truth. They are images that the index was not trained on, as long as
+    there are at least `LEAST_QUERIES` of those; else of all. Cost is counted and not timed, so
+    that the same datastore gets the same setting on every machine.
 
     Args:
         datastore: with its index finished.
@@ -68,7 +70,8 @@ def tune(datastore: Datastore, goal: float, at: int, queries: int = QUERIES) -> 
         at: how many nearest.
         queries: how many images to ask for.
     """
-    ids, vectors = _draw(datastore, queries)
+    ids, held_out = _draw(datastore, queries)
+    vectors = _vectors(datastore, ids)
     at = min(at, len(datastore) - 1)
     truth = _kth_scores(datastore, ids, vectors, at)
     best: Setting | None = None
@@ -80,7 +83,7 @@ def tune(datastore: Datastore, goal: float, at: int, queries: int = QUERIES) -> 
             continue
         if best is None or _better(setting, best, goal):
             best = setting
-    card = TuningCard(goal, at, round(best.recall, 6), len(ids))
+    card = TuningCard(goal, at, round(best.recall, 6), len(ids), held_out)
     return Tuning(best, card)
 
 
@@ -90,48 +93,48 @@ def _better(setting: Setting, best: Setting, goal: float) -> bool:
     return setting.recall > best.recall
 
 
-def _draw(datastore: Datastore, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids int64 [q] of images in the index and their vectors float32 [q, dim], unit norm."""
-    parts = [card.part for card in datastore.manifest.parts]
-    held = []
-    for part in parts:
-        path = datastore.root / rejects_path("index", part)
-        left_out = pq.read_table(path, columns=["id"]).column("id").to_numpy()
-        held.append(np.setdiff1d(datastore.embeddings(part).ids, left_out, assume_unique=True))
-    ids = np.concatenate(held)
+def _draw(datastore: Datastore, count: int) -> tuple[np.ndarray, bool]:
+    """Ids int64 [q] of images in the index, and whether it was trained on none of them."""
+    ids = np.concatenate([_held(datastore, card.part) for card in datastore.manifest.parts])
+    others = np.setdiff1d(ids, trained_ids(datastore.root), assume_unique=True)
+    held_out = len(others) >= min(count, LEAST_QUERIES, len(ids))
+    ids = others if held_out else ids
     rng = np.random.default_rng(_SEED)
-    ids = np.sort(rng.choice(ids, min(count, len(ids)), replace=False))
+    return np.sort(rng.choice(ids, min(count, len(ids)), replace=False)), held_out
+
+
+def _vectors(datastore: Datastore, ids: np.ndarray) -> np.ndarray:
+    """The embeddings of images, float32 [q, dim], unit norm."""
     vectors = np.empty((len(ids), datastore.manifest.index.dim), np.float32)
-    for part in parts:
+    for part in np.unique(ids >> 32).tolist():
         chosen = np.flatnonzero(ids >> 32 == part)
-        if len(chosen):
-            opened = datastore.embeddings(part)
-            vectors[chosen] = opened.vectors[opened.rows_of(ids[chosen])]
-    return ids, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        opened = datastore.embeddings(part)
+        vectors[chosen] = opened.vectors[opened.rows_of(ids[chosen])]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _kth_scores(datastore: Datastore, ids: np.ndarray, vectors: np.ndarray, at: int) -> np.ndarray:
     """For each query, float32 [q], the exact score of its `at`-th nearest other image."""
-    best = np.full((len(ids), at), -np.inf, np.float32)
+    found = nothing_found(len(ids), at + 1)
     for card in datastore.manifest.parts:
         part = datastore.embeddings(card.part)
-        path = datastore.root / rejects_path("index", card.part)
-        left_out = pq.read_table(path, columns=["id"]).column("id").to_numpy()
-        rows = np.flatnonzero(~np.isin(part.ids, left_out, assume_unique=True))
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            chosen = rows[start : start + _BLOCK_ROWS]
-            block = part.vectors[chosen].astype(np.float32)
-            scores, found = nearest_of_block(vectors, block, min(at + 1, len(chosen)))
-            scores[part.ids[chosen][found] == ids[:, None]] = -np.inf
-            best = -np.sort(-np.concatenate([best, scores], axis=1), axis=1)[:, :at]
-    return best[:, -1]
+        kept = np.isin(part.ids, _held(datastore, card.part), assume_unique=True)
+        found = merge([found, search_part(part.vectors, part.ids, kept, vectors, at + 1)], at + 1)
+    return leave_out(found, ids, at).scores[:, -1]
+
+
+def _held(datastore: Datastore, part: int) -> np.ndarray:
+    """Ids int64 [n] of a part's images that are in the index."""
+    path = datastore.root / rejects_path("index", part)
+    left_out = pq.read_table(path, columns=["id"]).column("id").to_numpy()
+    return np.setdiff1d(datastore.embeddings(part).ids, left_out, assume_unique=True)
 
 
 def _sweep(
     datastore: Datastore, ids: np.ndarray, vectors: np.ndarray, truth: np.ndarray, at: int
 ) -> Iterator[Setting]:
     """Every setting, by lists visited and then by depth, so in order of cost."""
-    shards = IndexShards(datastore.shards)
+    shards = datastore.index_shards
     code_bytes, scanned = _scan_costs(shards, vectors)
     depths = [d for d in _DEPTHS if d == 0 or at <= d < 2 * len(datastore)]
     # One more, since each query finds itself.
@@ -152,19 +155,14 @@ def _sweep(
 
 def _scan_costs(shards: IndexShards, vectors: np.ndarray) -> tuple[int, list[tuple[int, float]]]:
     """Bytes of a code; and for each nprobe worth trying, how many codes a query meets."""
-    inverted = [inverted_lists_of(index) for index in shards.indexes]
     if not shards.nlist:
         # What a search visits is the graph's or the exact scan's own affair, and always the same.
         return 1, [(0, 0.0)]
-    sizes = sum(list_sizes(lists) for lists in inverted)
+    sizes = sum(list_sizes(index) for index in shards.indexes)
     turned = transform(shards.indexes[0], vectors)
     steps = [1 << n for n in range(shards.nlist.bit_length()) if 1 << n < shards.nlist]
-    _, near = inverted[0].quantizer.search(turned, shards.nlist)
+    _, near = shards.quantizer.search(turned, shards.nlist)
     met = np.where(near >= 0, sizes[near], 0).cumsum(axis=1).mean(axis=0)
-    return inverted[0].code_size, [(n, float(met[n - 1])) for n in [*steps, shards.nlist]]
-
-
-def list_sizes(inverted: faiss.IndexIVF) -> np.ndarray:
-    """How many vectors each inverted list holds, int64 [nlist]."""
-    lists = inverted.invlists
-    return np.array([lists.list_size(number) for number in range(inverted.nlist)], np.int64)
+    return inverted_lists_of(shards.indexes[0]).code_size, [
+        (n, float(met[n - 1])) for n in [*steps, shards.nlist]
+    ]

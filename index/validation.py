@@ -9,6 +9,7 @@ import numpy as np
 
 from index.duplicates import find_duplicates
 from index.exact import Neighbours, leave_out, score_pairs
+from index.factory import predict_bytes
 from index.gallery import choose_queries, make_entry, neighbours_of
 from index.gates import Findings, judge
 from index.queries import Queries, sample_images
@@ -27,8 +28,8 @@ from index.report import (
 )
 from index.report_file import REPORT_VERSION
 from index.search import Datastore
-from index.spec import choose_spec
-from index.sweep import open_shards, run_sweep
+from index.shard_health import searched_files
+from index.sweep import run_sweep
 from index.tag_measures import (
     NO_TAGS,
     agreement_of,
@@ -38,12 +39,10 @@ from index.tag_measures import (
 )
 from index.thresholds import Thresholds
 from tagmine import __version__
-from tagmine.errors import ConfigurationError
 from tagmine.manifest import Manifest
 
 SWEEP_QUERIES = 256
 DUPLICATE_SAMPLE = 10_000
-_LARGEST_INDEX = 1 << 60
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def measure(
         gallery=tuple(
             _entry(datastore, queries, row, rows, truth, found, settings) for row in rank
         ),
-        lists=list_balance(open_shards(datastore.root, datastore.manifest)),
+        lists=list_balance(datastore.shards),
         tags=tag_health(datastore.vocabulary, frozenset().union(*pools[1])),
         query_rows=tuple(rank),
         copies=int((truth.scores[:, 0] >= settings.duplicate_cosine).sum()),
@@ -225,8 +224,11 @@ def make_report(outcome: Outcome, settings: Settings) -> Report:
         encoder=f"{encoder.clip_model} ({encoder.weights_sha256[:12]})",
         tagger=f"{tagger.pipeline} {tagger.version}, {tagger.backend}",
         index_key=index.index_key,
-        index_bytes=sum(shard.file.bytes for shard in index.shards),
+        index_bytes=sum(card.file.bytes for card in searched_files(manifest))
+        + sum(card.bytes for card in index.merged[1:]),
         predicted_bytes=_predicted(manifest),
+        drift=index.drift,
+        tuned=index.tuned,
         nprobe=index.nprobe,
         rerank=index.rerank,
         queries=len(outcome.queries) if outcome.queries is not None else 0,
@@ -268,10 +270,8 @@ def _findings(outcome: Outcome, settings: Settings) -> Findings:
 
 
 def _predicted(manifest: Manifest) -> int:
-    """What tagmine's own choice predicted; 0 where another index was asked for."""
+    """What the index was to take, computed from its key and the numbers of vectors and files."""
     index = manifest.index
-    try:
-        spec = choose_spec(index.vectors, index.dim, _LARGEST_INDEX)
-    except ConfigurationError:
-        return 0
-    return spec.predicted_bytes if spec.index_key == index.index_key else 0
+    files = predict_bytes(index.index_key, index.dim, index.vectors, len(index.shards))
+    merged = predict_bytes(index.index_key, index.dim, index.vectors) if index.merged else 0
+    return files + merged

@@ -13,8 +13,9 @@ from apache_beam.utils.shared import Shared
 from pydantic import TypeAdapter
 
 from index.exact import Neighbours, merge, nothing_found, search_part
+from index.opening import NORM_TOLERANCE
 from index.report import ShardHealth
-from index.shard_health import NORM_TOLERANCE, check_shard, indexed_rows
+from index.shard_health import check_shard, indexed_rows, searched_files
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import write_atomically
@@ -148,7 +149,7 @@ def _write_scan(scan: Scan | None, job: ExactJob) -> None:
 
 def _examine(number: int, job: ExactJob, shared: Shared) -> None:
     manifest = _manifest(job, shared)
-    health = check_shard(Path(job.root), manifest, manifest.index.shards[number])
+    health = check_shard(Path(job.root), manifest, searched_files(manifest)[number])
     write_atomically(_health_path(job, number), TypeAdapter(ShardHealth).dump_json(health))
 
 

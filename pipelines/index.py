@@ -244,12 +244,10 @@ def _choose(
 
 
 def _kept_key(root: Path, parts: Sequence[EmbeddingsPart], allowed: int) -> tuple[str, str] | None:
-    """The key of an index that was trained on some of the parts, while it still fits."""
+    """The key of an index that was trained on these parts or some of them, while it still fits."""
     card = read_card(root / TRAINED_INDEX)
     numbers = [part.footer.part for part in parts]
-    if card is None or set(card.parts) == set(numbers):
-        return None
-    if current_training(root, numbers, card.index_key) is None:
+    if card is None or current_training(root, numbers, card.index_key) is None:
         return None
     count, dim = sum(part.footer.written for part in parts), parts[0].dim
     shards = math.ceil(count / vectors_per_shard(card.index_key, dim))
@@ -257,7 +255,9 @@ def _kept_key(root: Path, parts: Sequence[EmbeddingsPart], allowed: int) -> tupl
     outgrown = card.index_key == "Flat" and count >= FLAT_BELOW
     if size > allowed or outgrown:
         return None
+    held = len(set(card.parts) & set(numbers))
+    on = f"{held:,} of now {len(parts):,} shards" if held < len(parts) else "these shards"
     return card.index_key, (
-        f"{card.index_key}: kept as trained on {len(card.parts):,} of now {len(parts):,} shards; "
-        f"{count:,} vectors, about {size / 2**20:,.0f} MiB; --retrain chooses and trains anew"
+        f"{card.index_key}: kept as trained on {on}; {count:,} vectors, about "
+        f"{size / 2**20:,.0f} MiB; --retrain chooses and trains anew"
     )

@@ -39,6 +39,11 @@ def finish(
     same = before is not None and (before.trained, before.shards) == (index.trained, index.shards)
     if options.merge_ondisk:
         index = dataclasses.replace(index, merged=_merge(root, index, before if same else None))
+    elif before and before.merged:
+        console.print(
+            "merge  the one-file index of before is left out and removed; give --merge-ondisk each "
+            "time to keep one"
+        )
     index = _with_drift(root, manifest, index, console)
     index = _tuned(options, root, manifest, index, before, same, console)
     return dataclasses.replace(manifest, index=index)
@@ -95,14 +100,19 @@ def _tuned(
     asked = options.at or (known.at if known and options.recall is None else DEFAULT_RECALL_AT)
     if same and known and (known.goal, known.at) == (goal, asked):
         return dataclasses.replace(index, nprobe=before.nprobe, rerank=before.rerank, tuned=known)
+    if index.vectors < 2:
+        console.print("tuned  not at all: a single image has no neighbours to find")
+        return index
     datastore = Datastore(root, dataclasses.replace(manifest, index=index))
     found = tune(datastore, goal, asked)
     setting, card = found.setting, found.card
+    trained = "not trained on them" if card.held_out else "trained on nearly all images, also these"
     console.print(
         f"tuned  nprobe {setting.nprobe}, re-rank {setting.rerank}: finds {card.recall:.3f} of the "
         f"{card.at} nearest (goal {goal:g}), measured on {card.queries:,} images of the datastore, "
-        "each left out of its own answer",
+        f"each left out of its own answer; the index was {trained}",
         highlight=False,
+        soft_wrap=True,
     )
     if not found.met:
         console.print(

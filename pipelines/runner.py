@@ -14,6 +14,7 @@ from typing import IO
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.runner import create_runner
 
 from pipelines.options import RunnerOptions
 from pipelines.progress import INTERRUPTED, read_failure
@@ -27,11 +28,19 @@ class JobError(TagmineError):
 
 
 def check_runner(options: RunnerOptions) -> None:
-    """Stop before any work when Beam would not know a flag; Beam itself ignores it in silence.
+    """Stop before any work when Beam would not know a flag, which it ignores, or the runner.
 
     Raises:
-        ConfigurationError: naming the flag, and the nearest one that Beam has.
+        ConfigurationError: naming the flag, and the nearest one that Beam has; or the runner.
     """
+    if not is_local(options):
+        try:
+            create_runner(options.runner)
+        except (ValueError, ImportError, AttributeError) as error:
+            raise ConfigurationError(
+                f"--runner {options.runner}: Beam has no such runner here ({error}). Give local, "
+                "or one of Beam's, such as FlinkRunner, SparkRunner or DataflowRunner."
+            ) from error
     parser = _BeamArgumentParser(allow_abbrev=False)
     for kind in PipelineOptions.__subclasses__():
         kind._add_argparse_args(parser)

@@ -22,6 +22,7 @@ from index.report import GalleryEntry, Report
 from index.report_file import write_report
 from index.report_page import write_page
 from index.search import Datastore, open_datastore
+from index.shard_health import searched_files
 from index.validation import Measured, Outcome, Settings, make_report, measure
 from pipelines.exact_search import QUERIES, ExactJob, build, read_results
 from pipelines.query_shards import (
@@ -35,7 +36,7 @@ from pipelines.query_shards import (
 from pipelines.runner import check_runner, run_job
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
-from tagmine.layout import MANIFEST
+from tagmine.layout import MANIFEST, locked
 from tagmine.manifest import Manifest, read_manifest
 from tagmine.parts import file_sha256
 from tagmine.sources import Source, read_sources
@@ -114,10 +115,11 @@ def _report_folder(options: ValidateOptions, root: Path) -> Path:
 @contextlib.contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
     """A folder for queries and results, where workers can see it; a killed one's is removed."""
-    for left in folder.glob(f"{_SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
-        yield Path(scratch)
+    with locked(folder):
+        for left in folder.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as scratch:
+            yield Path(scratch)
 
 
 def _load_encoder(options: ValidateOptions, manifest: Manifest) -> _Encoding:
@@ -222,7 +224,7 @@ def _run_job(
     root = str(Path(options.datastore).absolute())
     job = ExactJob(root, str(scratch), settings.depth)
     parts = [part.part for part in manifest.parts]
-    numbers = list(range(len(manifest.index.shards)))
+    numbers = list(range(len(searched_files(manifest))))
     run_job(options.runner, lambda p: build(p, job, parts, numbers), None)
     return read_results(job, len(numbers))
 

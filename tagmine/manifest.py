@@ -149,6 +149,8 @@ class TuningCard:
         at: how many nearest.
         recall: the share that was measured.
         queries: images of the datastore that it was measured on, each without itself.
+        held_out: whether the index was trained on none of them; it may have been where this is
+            missing, as where its training took nearly all images.
     """
 
     __pydantic_config__ = _STRICT
@@ -157,6 +159,7 @@ class TuningCard:
     at: Annotated[int, Field(ge=1)]
     recall: Annotated[float, Field(ge=0, le=1)]
     queries: _Count
+    held_out: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,12 +1,28 @@
-"""Where the cross-attention starts: keys that CLIP already places beside its texts."""
+"""Where the cross-attention starts: keys that CLIP already places beside its texts.
+
+Two ways: `start_from_clip` reads them off the weights of CLIP of transformers, `fit_keys` learns
+them from some pictures, without labels, for towers of open_clip.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from transformers import CLIPVisionModel
 
+from tagmine.errors import ConfigurationError
+from tuna_model.image_features import grid_features
+from tuna_model.open_clip_towers import OpenClipVisionModel
 from tuna_model.tag_encoder import TagCrossAttention
+
+if TYPE_CHECKING:
+    from index.encoder import Encoder
+    from tuna_model.modeling_tuna import TunaForConditionalGeneration
+
+# Of the mean square of the cells: enough to keep channels that hardly vary from growing.
+_RIDGE = 1e-3
 
 
 @torch.no_grad()
@@ -70,3 +86,57 @@ def _folded(
     return scaled @ weight, scaled @ bias + divisor * (
         projection.weight.float() @ final.bias.float()
     )
+
+
+@torch.no_grad()
+def fit_keys(
+    model: TunaForConditionalGeneration, encoder: Encoder, pixel_values: torch.Tensor
+) -> float:
+    """Fit the keys to what the tower's last layer says of each cell, by ridge regression.
+
+    A tower of open_clip may give its grid from any layer, of which no linear map to the space of
+    texts is known beforehand. Pictures without labels tell it: the target of a cell is the
+    embedding that the tower itself has for that place (`OpenClipVisionModel.cell_embeds`).
+
+    Args:
+        model: with a vision tower of open_clip; its keys and their scale are set.
+        encoder: the encoder that the tower comes from; for the scale of its cosines.
+        pixel_values: [m, 3, side, side]; 200 pictures are enough for a grid of 16 cells.
+
+    Returns:
+        The mean cosine of keys with their targets, on the same pictures.
+
+    Raises:
+        ConfigurationError: for another tower, or fewer cells than channels.
+    """
+    inner, attention = model.model, model.model.cross_attention
+    if not isinstance(inner.vision_tower, OpenClipVisionModel):
+        raise ConfigurationError(
+            f"keys are fitted for towers of open_clip; {type(inner.vision_tower).__name__} needs "
+            "none, from_llava reads them off its weights"
+        )
+    outputs = inner.get_image_features(pixel_values, return_dict=True)
+    grid = grid_features(model.config, outputs)
+    cells = attention.key_norm(grid.to(attention.key.weight.dtype)).flatten(0, 1).double()
+    if len(cells) < cells.shape[1]:
+        raise ConfigurationError(
+            f"{len(cells)} cells of {len(pixel_values)} pictures are too few to fit keys of "
+            f"{cells.shape[1]} channels; pass at least {cells.shape[1] // grid.shape[1] + 1}"
+        )
+    target = inner.vision_tower.cell_embeds(pixel_values).flatten(0, 1).double()
+    target = nn.functional.normalize(target, dim=-1)
+    weight, bias = _ridge(cells, target)
+    attention.key.weight.copy_(weight)
+    attention.key.bias.copy_(bias)
+    attention.logit_scale.fill_(encoder.model.logit_scale.item())
+    return torch.cosine_similarity(cells @ weight.T + bias, target, dim=-1).mean().item()
+
+
+def _ridge(inputs: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight [k, d] and bias [k] of the linear map from inputs [m, d] to target [m, k]."""
+    centre, middle = inputs.mean(dim=0), target.mean(dim=0)
+    moved = inputs - centre
+    gram = moved.T @ moved
+    gram += _RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype).to(gram.device)
+    weight = torch.linalg.solve(gram, moved.T @ (target - middle)).T
+    return weight, middle - weight @ centre

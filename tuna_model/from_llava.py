@@ -64,29 +64,29 @@ def tuna_from_llava(
         llava = copy.deepcopy(llava)
     else:
         llava = load_pretrained(LlavaForConditionalGeneration, llava, "LLaVA", dtype=dtype)
-    text, projection, logit_scale = _clip_parts(clip, llava.model.vision_tower)
-    config = TunaConfig(
-        **_shared_options(llava.config),
-        clip_text_config=text.config,
-        clip_embedding_dim=text.config.projection_dim,
-        tag_token_id=tag_token_id,
-        soft_token_id=soft_token_id,
-        **options,
-    )
-    model = _assemble(cls, config, llava)
-    model.model.clip_text.tower = text.to(llava.dtype)
-    if projection is not None:
-        model.model.visual_projection.load_state_dict(projection.state_dict())
-    start_from_clip(
-        model.model.cross_attention,
-        model.model.vision_tower,
-        projection,
-        logit_scale,
-        config.vision_feature_layer,
-    )
+    config = _shared_options(llava.config)
+    config.update(tag_token_id=tag_token_id, soft_token_id=soft_token_id, **options)
+    model = _joined(cls, llava, clip, config)
     _make_rows(model, max(tag_token_id, soft_token_id) + 1)
     model.freeze()
     return model.eval()
+
+
+def _joined(
+    cls: type[TunaForConditionalGeneration], llava: Any, clip: Any, options: dict[str, Any]
+) -> TunaForConditionalGeneration:
+    """The model of a LLaVA and a CLIP, its cross-attention starting from CLIP's keys."""
+    text, projection, logit_scale = _clip_parts(clip, llava.model.vision_tower)
+    dim = text.config.projection_dim
+    config = TunaConfig(**options, clip_text_config=text.config, clip_embedding_dim=dim)
+    model = _assemble(cls, config, llava)
+    inner = model.model
+    inner.clip_text.tower = text.to(llava.dtype)
+    if projection is not None:
+        inner.visual_projection.load_state_dict(projection.state_dict())
+    layer = config.vision_feature_layer
+    start_from_clip(inner.cross_attention, inner.vision_tower, projection, logit_scale, layer)
+    return model
 
 
 def load_pretrained(cls: type[_Model], name: str | Path, what: str, **options: Any) -> _Model:

@@ -172,13 +172,13 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
         embeds = torch.where(soft, self.soft_token.weight[0].to(embeds.dtype), embeds)
         if tags is None:
             return embeds
-        index = tag_index.clamp_min(1) - 1
-        rows = torch.arange(len(index), device=index.device)[:, None]
-        pictures = tags.vectors.to(embeds.dtype)[rows, index]
-        is_picture = (input_ids == self.config.tag_token_id)[..., None]
-        weights = tags.weights[rows, index][..., None].to(embeds.dtype)
-        weighted = torch.where(is_picture, pictures, embeds) * weights
-        return torch.where((tag_index > 0)[..., None], weighted, embeds)
+        is_picture = input_ids == self.config.tag_token_id
+        rows, columns = is_picture.nonzero(as_tuple=True)
+        pictures = tags.vectors[rows, tag_index[rows, columns] - 1].to(embeds.dtype)
+        embeds = embeds.masked_scatter(is_picture[..., None], pictures)
+        # What is no tag has weight 1, which changes no bit.
+        weights = nn.functional.pad(tags.weights, (1, 0), value=1.0).gather(1, tag_index)
+        return embeds * weights[..., None].to(embeds.dtype)
 
 
 class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGeneration):

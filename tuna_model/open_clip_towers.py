@@ -75,6 +75,32 @@ class OpenClipVisionModel(PreTrainedModel):
         found = self.visual.forward_intermediates(pixels, indices=[index], output_fmt="NLC")
         return found["image_intermediates"][0], found["image_features"]
 
+    @torch.no_grad()
+    def cell_embeds(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """What each cell of the grid alone says in the space of texts [b, cells, projection_dim].
+
+        The last attention's value and output path without its attention (MaskCLIP, arXiv
+        2112.01071); a coarser last layer is spread over the grid's cells.
+        """
+        pixels, visual = pixel_values.to(self.dtype), self.visual
+        if self._is_resnet:
+            cells = visual.forward_intermediates(pixels, intermediates_only=True)
+            last = cells["image_intermediates"][-1].flatten(2).transpose(1, 2)
+            embeds = visual.attnpool.c_proj(visual.attnpool.v_proj(last))
+        else:
+            found = visual.forward_intermediates(pixels, indices=[-2], output_fmt="NLC")
+            block, last = visual.transformer.resblocks[-1], found["image_intermediates"][0]
+            weight, bias = (
+                block.attn.in_proj_weight.chunk(3)[2],
+                block.attn.in_proj_bias.chunk(3)[2],
+            )
+            values = block.attn.out_proj(nn.functional.linear(block.ln_1(last), weight, bias))
+            embeds = visual.ln_post(values) @ visual.proj
+        side = round(embeds.shape[1] ** 0.5)
+        square = embeds.transpose(1, 2).unflatten(2, (side, side))
+        wanted = self.config.image_size // self.config.patch_size
+        return nn.functional.interpolate(square, (wanted, wanted)).flatten(2).transpose(1, 2)
+
 
 class OpenClipTextModel(PreTrainedModel):
     """A text tower of open_clip."""

@@ -18,22 +18,7 @@ def check_tags(
     Raises:
         ValueError: naming the row and both numbers.
     """
-    if input_ids is None or tag_index is None:
-        raise ValueError(
-            "tags need input_ids and tag_index, which says where they are; got "
-            f"input_ids {_shape(input_ids)}, tag_index {_shape(tag_index)}. Make both with "
-            "TunaProcessor"
-        )
-    if tag_index.shape != input_ids.shape:
-        raise ValueError(
-            f"tag_index has shape {_shape(tag_index)}, expected that of input_ids, "
-            f"{_shape(input_ids)}"
-        )
-    if tag_clip_mask.ndim != 3 or len(tag_clip_mask) != len(input_ids):
-        raise ValueError(
-            f"tag_clip_ids and tag_clip_mask should be [{len(input_ids)} rows, tags, tokens], got "
-            f"{_shape(tag_clip_mask)}"
-        )
+    _check_shapes(input_ids, tag_index, tag_clip_mask)
     count = tag_clip_mask.shape[1]
     if count > config.max_tags:
         raise ValueError(
@@ -53,6 +38,29 @@ def check_tags(
             f"{config.tag_token_id}) and {int(wanted[row].sum())} tags; expected one placeholder "
             "for each tag, with the tag's number in tag_index. Make both with TunaProcessor, and "
             "cut neither"
+        )
+
+
+def _check_shapes(
+    input_ids: torch.LongTensor | None,
+    tag_index: torch.LongTensor | None,
+    tag_clip_mask: torch.LongTensor,
+) -> None:
+    if input_ids is None or tag_index is None:
+        raise ValueError(
+            "tags need input_ids and tag_index, which says where they are; got "
+            f"input_ids {_shape(input_ids)}, tag_index {_shape(tag_index)}. Make both with "
+            "TunaProcessor"
+        )
+    if tag_index.shape != input_ids.shape:
+        raise ValueError(
+            f"tag_index has shape {_shape(tag_index)}, expected that of input_ids, "
+            f"{_shape(input_ids)}"
+        )
+    if tag_clip_mask.ndim != 3 or len(tag_clip_mask) != len(input_ids):
+        raise ValueError(
+            f"tag_clip_ids and tag_clip_mask should be [{len(input_ids)} rows, tags, tokens], got "
+            f"{_shape(tag_clip_mask)}"
         )
 
 

@@ -11,6 +11,7 @@ from transformers import AutoProcessor, BatchFeature, LlavaProcessor, ProcessorM
 from transformers.image_utils import make_flat_list_of_images
 
 from index.retrievals import EMPTY, Retrieval
+from tagmine.errors import ConfigurationError
 from tuna_model.batches import IGNORED, clip_inputs, fill
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import CONTROLS, Control, control_named
@@ -20,6 +21,7 @@ from tuna_model.prompts import Piece, Row, TagPrompt, cut_row, insertion, row_of
 if TYPE_CHECKING:
     import PIL.Image
 
+_LONGEST_CLIP_TEXT = 4096
 _TAG_KEYS = ("tag_index", "tag_clip_ids", "tag_clip_mask")
 
 
@@ -68,6 +70,7 @@ class TunaProcessor(LlavaProcessor):
         self.num_additional_image_tokens = num_additional_image_tokens
         self.vision_feature_select_strategy = vision_feature_select_strategy
         self.image_token = getattr(tokenizer, "image_token", None) or image_token
+        _check_context_length(clip_tokenizer)
         known = tokenizer.get_vocab()
         added = [token for token in (tag_token, soft_token) if token not in known]
         tokenizer.add_tokens(added, special_tokens=True)
@@ -379,6 +382,16 @@ class TunaProcessor(LlavaProcessor):
     @property
     def model_input_names(self) -> list[str]:
         return [*super().model_input_names, *_TAG_KEYS]
+
+
+def _check_context_length(tokenizer: Any) -> None:
+    length = getattr(tokenizer, "model_max_length", None)
+    if length is None or length > _LONGEST_CLIP_TEXT:
+        raise ConfigurationError(
+            f"clip_tokenizer {type(tokenizer).__name__} has model_max_length {length}; expected "
+            "the context length of the CLIP text tower (77 for OpenAI's). Load it with "
+            "model_max_length=77"
+        )
 
 
 AutoProcessor.register(TunaConfig, TunaProcessor)

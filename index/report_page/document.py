@@ -43,7 +43,9 @@ def attribute(value: str, length: int = NAME_LENGTH) -> str:
     return escape(printable(cut), quote=True)
 
 
-def document(title: str, lead: str, body: str, links: Sequence[tuple[str, str]]) -> str:
+def document(
+    title: str, lead: str, body: str, links: Sequence[tuple[str, str]], more_style: str = ""
+) -> str:
     """A page that needs nothing else and may load nothing.
 
     Args:
@@ -51,8 +53,10 @@ def document(title: str, lead: str, body: str, links: Sequence[tuple[str, str]])
         lead: what stands below it, HTML.
         body: sections, HTML.
         links: id and name of the sections, for the table of contents.
+        more_style: rules of this page alone, after those of all.
     """
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    style = STYLE + more_style
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
         "form-action 'none'"
@@ -66,7 +70,7 @@ def document(title: str, lead: str, body: str, links: Sequence[tuple[str, str]])
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="referrer" content="no-referrer">
 <title>{attribute(title)}</title>
-<style>{STYLE}</style>
+<style>{style}</style>
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>

@@ -23,6 +23,7 @@ from index.report_page.document import (
 )
 from index.report_page.plots import Frame, histogram, strip_plot
 from index.report_page.verdict import DETAIL_LENGTH
+from tagmine.manifest import DriftCard
 
 _BARS_DRAWN = 60
 _PROBLEMS_SHOWN = 5
@@ -37,6 +38,7 @@ def index_health(report: Report) -> str:
         off = report.index_bytes / report.predicted_bytes - 1
         than = f"the files are {percent(abs(off))} {'larger' if off > 0 else 'smaller'}"
         pairs.append(("predicted", f"{size(report.predicted_bytes)}; {than}"))
+    pairs += [("search", _search(report)), *_drift(report.drift)]
     lists = report.lists
     if lists is not None:
         pairs.append(("lists", f"{lists.lists:,}, {lists.empty:,} of them empty"))
@@ -47,6 +49,28 @@ def index_health(report: Report) -> str:
     if lists is not None and lists.histogram:
         body = f'<div class="two"><div>{_list_sizes(lists)}</div><div>{body}</div></div>'
     return section("index", "Index and shards", body + _shards(report.shards))
+
+
+def _search(report: Report) -> str:
+    setting = f"nprobe {report.nprobe:,}, re-rank {report.rerank:,}"
+    tuned = report.tuned
+    if tuned is None:
+        return f"{setting}: the defaults of this kind of index"
+    return (
+        f"{setting}: tuned to {plain(tuned.goal)} of the {tuned.at:,} nearest, "
+        f"{plain(tuned.recall)} measured then on {tuned.queries:,} stored images"
+    )
+
+
+def _drift(drift: DriftCard | None) -> list[tuple[str, str]]:
+    if drift is None:
+        return []
+    error = (
+        f"quantization error {plain(drift.trained_error)} in the {drift.trained_parts:,} parts "
+        f"that it was trained on, {plain(drift.added_error)} in those added since; imbalance "
+        f"{plain(drift.trained_imbalance)}, now {plain(drift.imbalance)}"
+    )
+    return [("drift", error)]
 
 
 def _list_sizes(lists: ListBalance) -> str:
@@ -74,12 +98,16 @@ def _shards(shards: Sequence[ShardHealth]) -> str:
             number_cell(f"{shard.parts:,}"),
             number_cell(f"{shard.vectors:,}"),
             number_cell(share(shard.self_lookup)),
-            number_cell(plain(shard.quantization_error)),
+            number_cell(_error(shard.quantization_error)),
         ]
         for shard in ordered
     ]
     head = ("shard", "health", "parts", "vectors", "find themselves", "quantization error")
     return "<h3>Shards</h3>" + table("Health of each index shard", head, rows)
+
+
+def _error(error: float | None) -> str:
+    return "not readable" if error is None else plain(error)
 
 
 def _problems(problems: Sequence[str]) -> str:

@@ -55,8 +55,20 @@ def clustered(count: int, seed: int) -> np.ndarray:
     return unit(centres[rng.integers(0, 40, count)] + 0.4 * rng.normal(size=(count, DIM)))
 
 
-def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 0) -> np.ndarray:
-    """One part whose last `untagged` images have no row in the tag table; returns its ids."""
+def spread(count: int, seed: int) -> np.ndarray:
+    """Unit vectors without clusters: more lists and deeper re-ranks each find more of them."""
+    vectors = np.random.default_rng(seed).normal(size=(count, DIM))
+    return unit(vectors * 0.88 ** np.arange(DIM))
+
+
+def write_part(
+    root: Path, source: Source, vectors: np.ndarray, untagged: int = 0, bare: int = 0
+) -> np.ndarray:
+    """One part; returns its ids.
+
+    The last `untagged` images have no row in the tag table, and the first `bare` a row without
+    tags.
+    """
     count = len(vectors)
     ids = np.array([sample_id(source.part, position) for position in range(count)], np.int64)
     keys = [f"{source.name}/{position:06d}" for position in range(count)]
@@ -66,10 +78,11 @@ def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 
     path = root / tags_path(source.part)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = TagTableWriter(path)
-    for row_id, key in list(zip(ids.tolist(), keys, strict=True))[:kept]:
+    for number, (row_id, key) in enumerate(zip(ids[:kept].tolist(), keys[:kept], strict=True)):
         kind = f"kind{row_id % 7}"
         tag = Tag(kind, kind, "object", kind)
-        writer.add(TagRow(row_id, key, source.name, (f"a {kind}",), (tag,)))
+        tags = () if number < bare else (tag,)
+        writer.add(TagRow(row_id, key, source.name, (f"a {kind}",), tags))
     writer.finish(PartFooter(*base, count, kept, rejected))
     missing = zip(ids[kept:].tolist(), keys[kept:], strict=True)
     rejects = [Reject(row_id, key, "mine", "no_caption") for row_id, key in missing]
@@ -85,14 +98,23 @@ def write_part(root: Path, source: Source, vectors: np.ndarray, untagged: int = 
 def make_datastore(tmp_path) -> Callable[..., Made]:
     """A function that makes a datastore of parts of the given sizes."""
 
-    def make(sizes=(300, 500, 200), index_key="Flat", limit=600, untagged=0, name="store") -> Made:
+    def make(
+        sizes=(300, 500, 200),
+        index_key="Flat",
+        limit=600,
+        untagged=0,
+        bare=0,
+        name="store",
+        draw=clustered,
+    ) -> Made:
         root = tmp_path / name
         sources = [Source(n, f"d/s{n}", f"/d/s{n}.tar") for n in range(len(sizes))]
         root.mkdir()
         write_sources(root, sources)
         write_pin_files(root)
-        vectors = [clustered(size, seed) for seed, size in enumerate(sizes)]
-        ids = [write_part(root, *pair, untagged) for pair in zip(sources, vectors, strict=True)]
+        vectors = [draw(size, seed) for seed, size in enumerate(sizes)]
+        pairs = zip(sources, vectors, strict=True)
+        ids = [write_part(root, *pair, untagged, bare) for pair in pairs]
         plans = plan_shards([(n, size) for n, size in enumerate(sizes)], limit)
         build_index(root, sources, plans, index_key)
         return Made(root, np.concatenate(ids), np.concatenate(vectors).astype(np.float16))
@@ -129,6 +151,12 @@ def rebuild_index() -> Callable[..., list[bool]]:
 def clustered_vectors() -> Callable[[int, int], np.ndarray]:
     """The function that draws unit vectors from the clusters of the datastore: count, seed."""
     return clustered
+
+
+@pytest.fixture(name="spread")
+def spread_vectors() -> Callable[[int, int], np.ndarray]:
+    """The function that draws unit vectors without clusters: count, seed."""
+    return spread
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from index import factory
 from index.build import plan_shards
 from index.factory import create_index, predict_bytes, vectors_per_shard
+from index.shards import stored_ids
 from index.spec import choose_spec, parse_bytes, training_size
 from index.training import train_index
-from index.verify import stored_ids
 from tagmine.errors import ConfigurationError
 from tagmine.layout import TRAINED_INDEX
 from tagmine.sources import read_sources
@@ -56,6 +56,35 @@ def test_predicted_size_is_that_of_the_files(tmp_path, monkeypatch, key):
         faiss.write_index(shard, str(tmp_path / f"shard-{number}"))
     size = sum(path.stat().st_size for path in tmp_path.glob("shard-*"))
     assert predict_bytes(key, 32, 12_000, shards=3) == pytest.approx(size, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dim", "code"),
+    [(96, 8), (100, 5), (384, 24), (640, 40), (768, 48), (1000, 50), (1024, 64)],
+)
+def test_the_chosen_code_divides_the_dimensions_and_has_the_predicted_size(tmp_path, dim, code):
+    # A quarter of what whole vectors take.
+    spec = choose_spec(10_000, dim, 10_000 * dim)
+    assert spec.index_key == f"IVF256,PQ{code}x8" and dim % code == 0
+    assert f"{code} bytes of code each" in spec.reason
+    assert ("the most up to 8 that divides 100 dimensions" in spec.reason) == (dim == 100)
+    index = create_index(spec.index_key, dim)
+    # How good the centroids are does not change their size.
+    index.cp.niter = index.pq.cp.niter = 1
+    vectors = np.random.default_rng(0).normal(size=(10_000, dim)).astype(np.float32)
+    index.train(vectors[:3000])
+    index.add_with_ids(vectors, np.arange(10_000))
+    faiss.write_index(index, str(tmp_path / "shard"))
+    size = (tmp_path / "shard").stat().st_size
+    assert spec.predicted_bytes == pytest.approx(size, rel=0.1)
+
+
+@pytest.mark.parametrize(("dim", "code"), [(97, "1 byte "), (4, "4 bytes "), (1280, "64 bytes ")])
+def test_codes_of_odd_dimensions_are_as_long_as_can_be(dim, code):
+    spec = choose_spec(1_000_000, dim, 1 << 40)
+    assert f"{code}of code each" in spec.reason
+    assert spec.index_key.endswith(f",PQ{code.split()[0]}x8")
+    assert create_index(spec.index_key, dim).d == dim
 
 
 def test_the_size_of_what_is_too_big_to_build_here():
@@ -130,7 +159,7 @@ def test_sizes_that_are_none(text):
 
 def test_keys_that_cannot_be_are_refused_before_any_work():
     for key, dim in (("Nonsense", 32), ("IVF16,PQ7x8", 32), ("IVF16,PQ8,RFlat", 32)):
-        with pytest.raises(ConfigurationError, match=f"--index-key {key}"):
+        with pytest.raises(ConfigurationError, match=f"--index-key {key!r}"):
             create_index(key, dim)
     with pytest.raises(ConfigurationError, match="at least 39,936 vectors.*there are 1,000"):
         training_size("IVF1k,Flat", 1024, 1000)
@@ -183,3 +212,25 @@ def test_a_second_run_makes_nothing_anew_and_a_damaged_shard_only_that(
     shard.write_bytes(b"damaged")
     assert rebuild_index(made.root, sources, plans, "IVF16,PQ8x4") == [False, False, True]
     assert {p: p.read_bytes() for p in made.root.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("HNSW16,PQ16x4", "for L2 distance only"),
+        ("NSG32", "this graph cannot grow"),
+        ("IVF0,Flat", "no inverted lists"),
+        ("IDMap,Flat", "Write IDMap2"),
+        ("IVF16,Flat,Refine(Flat)", "takes no ids"),
+        ("banana", "could not parse index string banana. Give a string"),
+        ("", "cannot make this index"),
+    ],
+)
+def test_an_index_that_a_datastore_cannot_have_is_refused(key, says):
+    with pytest.raises(ConfigurationError, match=says):
+        create_index(key, 128)
+
+
+def test_an_index_whose_size_nobody_knows_is_refused():
+    with pytest.raises(ConfigurationError, match="its size cannot be predicted"):
+        predict_bytes("IVF16(RCQ2x2),Flat", 128, 1000)

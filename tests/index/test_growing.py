@@ -10,10 +10,10 @@ from index import open_datastore
 from index.build import ShardPlan, fill_shard, keep_shards, plan_shards
 from index.drift import advise, imbalance, measure_drift, quantization_error
 from index.publish import assemble_manifest
-from index.shards import IndexShards
-from index.training import train_index
+from index.training import sample_rows, train_index, trained_ids
+from tagmine.embeddings import open_embeddings
 from tagmine.errors import ConfigurationError
-from tagmine.layout import TRAINED_INDEX
+from tagmine.layout import TRAINED_INDEX, embeddings_path
 from tagmine.manifest import read_manifest, write_manifest
 from tagmine.sources import Source, read_sources, write_sources
 
@@ -108,6 +108,23 @@ def test_less_memory_is_a_smaller_sample_and_too_little_is_refused(make_datastor
         train_index(made.root, [0, 1], "IVF64,Flat", max_bytes=1000 * 32 * 4)
 
 
+def test_a_sample_of_some_rows_is_the_same_every_time(make_datastore):
+    made = make_datastore(sizes=(1500, 1500), index_key="Flat")
+    trained = []
+    for _ in range(2):
+        (made.root / TRAINED_INDEX).unlink()
+        assert train_index(made.root, [0, 1], "IVF16,PQ16x2")
+        trained.append((made.root / TRAINED_INDEX).read_bytes())
+    assert '"vectors": 1024' in (made.root / "index/trained.json").read_text()
+    assert trained[0] == trained[1]
+    parts = [open_embeddings(made.root / embeddings_path(part)) for part in (0, 1)]
+    sample = sample_rows(parts, 1024)
+    np.testing.assert_array_equal(sample_rows(parts, 1024), sample)
+    held = {row.tobytes(): row_id for row_id, row in zip(made.ids, made.vectors, strict=True)}
+    ids = [held[row.tobytes()] for row in sample.astype(np.float16)]
+    np.testing.assert_array_equal(trained_ids(made.root), ids)
+
+
 def test_drift_tells_other_pictures_from_more_of_the_same(make_datastore, clustered, grow):
     made = make_datastore(sizes=(900, 700), index_key=KEY, limit=LIMIT)
     assert measure_drift(made.root, [0, 1]) is None
@@ -135,6 +152,6 @@ def test_errors_and_imbalance_are_those_of_their_definitions(make_datastore):
     sizes = np.bincount(lists, minlength=16)
     assert imbalance(index, vectors) == pytest.approx(16 * (sizes**2).sum() / 1600**2)
     full = open_datastore(made.root)
-    assert IndexShards(full.shards).ntotal == 1600
+    assert full.index_shards.ntotal == 1600
     flat = faiss.index_factory(32, "IDMap2,Flat", faiss.METRIC_INNER_PRODUCT)
     assert quantization_error(flat, vectors) == 0 and imbalance(flat, vectors) == 1

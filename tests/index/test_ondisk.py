@@ -45,6 +45,13 @@ def test_it_answers_as_the_shards_do_and_moves_with_the_folder(
     assert verify_datastore(moved).images == 2400
 
 
+def test_nothing_is_printed_where_results_go(make_datastore, capfd):
+    made = make_datastore(sizes=(900, 800), index_key="IVF16,SQ8", limit=900)
+    capfd.readouterr()
+    merge(made.root)
+    assert capfd.readouterr().out == ""
+
+
 def test_a_missing_or_short_file_of_it_is_named(make_datastore):
     made = make_datastore(sizes=(900, 800), index_key="IVF16,PQ8x4", limit=900)
     merge(made.root)

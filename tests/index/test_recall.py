@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from index import open_datastore
-from index.exact import Neighbours, search_part
+from index.exact import Neighbours
 from index.recall import hits_at, list_balance, recall_at, score_error, wilson
-from index.sweep import run_sweep
 
 
 def neighbours(*scores):
@@ -65,31 +64,3 @@ def test_score_errors_leave_out_what_was_not_found():
     assert error.mean == pytest.approx(0.05) and error.largest == pytest.approx(0.1)
     assert error.ceiling == 0.25
     assert score_error(exact, exact + 1e-7, 1.0) is None
-
-
-@pytest.mark.parametrize(("key", "own"), [("IVF16,PQ8x4", False), ("IVF16,PQ8x4", True)])
-def test_more_lists_and_deeper_reranks_never_find_less(make_datastore, queries, key, own):
-    made = make_datastore(sizes=(900, 800), index_key=key)
-    datastore = open_datastore(made.root)
-    chosen = made.vectors[::40].astype(np.float32) if own else queries
-    ids = made.ids[::40] if own else None
-    truth = search_part(made.vectors, made.ids, np.ones(len(made.ids), bool), chosen, 6)
-    if own:
-        from index.exact import leave_out
-
-        truth = leave_out(truth, ids, 5)
-    points, error = run_sweep(datastore, chosen, ids, truth, 5)
-    by = {(point.nprobe, point.rerank): point.overlap for point in points}
-    assert {probe for probe, _ in by} == {1, 4, 16} and {depth for _, depth in by} >= {0, 50, 200}
-    for depth in (50, 200):
-        assert by[1, depth] <= by[4, depth] <= by[16, depth]
-    assert by[16, 0] < by[16, 50] <= by[16, 200] <= by[16, 800] == 1.0
-    assert error.ceiling == by[16, 0] and 0 < error.mean < error.p95 < error.largest
-
-
-def test_an_exact_index_has_one_point_and_no_error(make_datastore, queries):
-    made = make_datastore()
-    truth = search_part(made.vectors, made.ids, np.ones(len(made.ids), bool), queries, 6)
-    points, error = run_sweep(open_datastore(made.root), queries, None, truth, 5)
-    assert [(point.nprobe, point.rerank, point.overlap) for point in points] == [(0, 0, 1.0)]
-    assert error is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import faiss
 import numpy as np
 import pytest
 
@@ -118,6 +119,41 @@ def test_a_missing_short_or_altered_file_is_named(make_datastore, name):
         assert name in str(caught.value) and "tagmine" in str(caught.value)
 
 
+def of_another_metric(key, made):
+    """The vectors in an index of the datastore's kind for L2 distance."""
+    index = faiss.index_factory(32, key, faiss.METRIC_L2)
+    vectors = made.vectors.astype(np.float32)
+    index.train(vectors)
+    index.add_with_ids(vectors, made.ids)
+    return index
+
+
+def only_inside(key, made):
+    """An outer index that says inner product, around one that searches by L2 distance."""
+    index = of_another_metric(key, made)
+    index.metric_type = faiss.METRIC_INNER_PRODUCT
+    return index
+
+
+@pytest.mark.parametrize(
+    ("key", "make"),
+    [
+        ("IDMap2,Flat", of_another_metric),
+        ("IVF8,Flat", of_another_metric),
+        ("IDMap2,Flat", only_inside),
+    ],
+)
+def test_an_index_of_another_metric_is_refused(make_datastore, repin, key, make):
+    """Though every hash is true: its scores would be no cosines."""
+    made = make_datastore(sizes=(700,), index_key=key.removeprefix("IDMap2,"), limit=700)
+    name = "index/shard-00000.faiss"
+    faiss.write_index(make(key, made), str(made.root / name))
+    repin(made.root, name)
+    with pytest.raises(DatastoreError, match="metric.*inner product") as caught:
+        open_datastore(made.root)
+    assert name in str(caught.value) and "tagmine" in str(caught.value)
+
+
 def test_a_newer_format_is_refused(make_datastore):
     root = make_datastore(sizes=(5,)).root
     record = json.loads((root / "manifest.json").read_text())
@@ -139,7 +175,7 @@ def test_a_manifest_may_not_point_outside(make_datastore, path):
 def test_parts_made_anew_since_the_manifest_are_refused(make_datastore, queries, monkeypatch):
     import dataclasses
 
-    from index import search
+    from index import opening
     from tagmine.embeddings import open_embeddings, write_embeddings
 
     made = make_datastore(sizes=(40,))
@@ -149,6 +185,6 @@ def test_parts_made_anew_since_the_manifest_are_refused(make_datastore, queries,
     keys = part.keys().to_pylist()
     write_embeddings(path, part.ids.copy(), keys, part.vectors[::-1].copy(), footer)
     # As in a datastore too large to be hashed whole when it is opened.
-    monkeypatch.setattr(search, "FULL_CHECK_BYTES", 0)
+    monkeypatch.setattr(opening, "FULL_CHECK_BYTES", 0)
     with pytest.raises(DatastoreError, match="made anew with other options"):
         open_datastore(made.root).search(queries, 5)

@@ -83,7 +83,8 @@ def test_the_coarse_quantizer_is_asked_once_for_all_shards(make_datastore, queri
     datastore.search(queries, 5, nprobe=4, rerank=0)
     # FAISS counts a quantization only where it does one itself.
     assert faiss.cvar.indexIVF_stats.quantization_time == 0
-    assert faiss.cvar.indexIVF_stats.nlist == 3 * 4 * len(queries)
+    # And a list of three shards is visited as one.
+    assert faiss.cvar.indexIVF_stats.nlist == 4 * len(queries)
 
 
 def test_shards_of_two_trainings_are_refused(make_datastore):
@@ -93,7 +94,7 @@ def test_shards_of_two_trainings_are_refused(make_datastore):
     other.add_with_ids(made.vectors[900:].astype(np.float32), made.ids[900:])
     first = open_index(made.root / "index/shard-00000.faiss")
     with pytest.raises(DatastoreError, match="filled from different trainings"):
-        IndexShards([first, other])
+        IndexShards([first, other], open_index(made.root / TRAINED_INDEX))
 
 
 def test_a_transform_is_that_of_faiss(make_datastore, queries):
@@ -136,6 +137,18 @@ def test_what_is_excluded_is_replaced_by_the_next(make_datastore, queries, key):
     found, scores = datastore.search(queries, 10, exclude_keys=[*keys, "no/such/key"])
     assert not np.isin(found, ids[:, 0]).any() and (found >= 0).all()
     assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_what_is_excluded_is_allowed_for_in_the_first_search(make_datastore, queries):
+    made = make_datastore(sizes=(900, 800), index_key="IVF16,Flat", limit=900)
+    datastore = open_datastore(made.root)
+    best, _ = datastore.search(queries, 6, nprobe=16, rerank=0)
+    for excluded in (best.tolist(), best[0].tolist()):
+        faiss.cvar.indexIVF_stats.reset()
+        found, _ = datastore.search(queries, 10, nprobe=16, rerank=0, exclude_keys=excluded)
+        # FAISS counts a query each time that it searches for it.
+        assert faiss.cvar.indexIVF_stats.nq == len(queries)
+        assert (found >= 0).all() and not np.isin(found[0], best[0]).any()
 
 
 def test_copies_of_the_query_are_excluded_by_cosine_and_k_are_left(make_datastore):
@@ -191,3 +204,17 @@ def test_vectors_that_were_not_normalised_are_refused(make_datastore, queries):
     (made.root / "manifest.json").write_text(json.dumps(record))
     with pytest.raises(DatastoreError, match="not of unit norm"):
         open_datastore(made.root).search(queries, 5, rerank=5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"exclude_keys": "fashion/00000/000000000"}, r"write \[key\]"),
+        ({"exclude_above": float("nan")}, "exclude_above within"),
+        ({"exclude_above": 1.5}, "exclude_above within"),
+    ],
+)
+def test_exclusions_that_would_exclude_nothing_are_refused(make_datastore, queries, changes, says):
+    datastore = open_datastore(make_datastore(sizes=(60,)).root)
+    with pytest.raises(ValueError, match=says):
+        datastore.search(queries, 5, **changes)

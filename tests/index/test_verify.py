@@ -63,7 +63,7 @@ def test_a_file_that_the_manifest_does_not_know(make_datastore):
         verify_datastore(root)
 
 
-def test_an_index_with_shuffled_ids_does_not_find_itself(make_datastore):
+def test_an_index_with_shuffled_ids_is_named(make_datastore):
     made = make_datastore(sizes=(400,))
     path = made.root / "index/shard-00000.faiss"
     index = faiss.read_index(str(path))
@@ -73,7 +73,7 @@ def test_an_index_with_shuffled_ids_does_not_find_itself(make_datastore):
     assert shuffled.ntotal == index.ntotal
     faiss.write_index(shuffled, str(path))
     repin(made.root, "index/shard-00000.faiss")
-    with pytest.raises(DatastoreError, match="does not find itself"):
+    with pytest.raises(DatastoreError, match="its ids are shuffled"):
         verify_datastore(made.root)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,12 +12,23 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.main import main
+
 CAPTIONS = (
     "A narrow street with colorful facades under a blue sky in Montepulciano, Italy.",
     "a red car parked next to a yellow bicycle",
     "Two dogs are playing with a wooden stick on the beach.",
     "an old man in a striped shirt reading a newspaper",
     "The cat on the sofa is black and white.",
+)
+
+
+BLOCK_CAPTIONS = (
+    "a red car parked next to a yellow bicycle",
+    "Two dogs are playing with a wooden stick on the beach.",
+    "an old man in a striped shirt reading a newspaper",
+    "The cat on the sofa is black and white.",
+    "a bowl of green apples on a kitchen table",
 )
 
 
@@ -57,6 +69,44 @@ def shards(tmp_path_factory, write_tar, jpeg) -> Path:
             ]
         write_tar(folder / f"{shard:05d}.tar", members)
     return folder
+
+
+@pytest.fixture(scope="session")
+def block_captions() -> tuple[str, ...]:
+    """How the captions of `blocks` begin, in turn by the number of the picture."""
+    return BLOCK_CAPTIONS
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory, write_tar, jpeg) -> Path:
+    """Five shards of 160 samples each, named by number, and one of 40 that is held out."""
+    folder = tmp_path_factory.mktemp("input") / "blocks"
+    shards = {f"{shard:05d}": range(shard * 160, (shard + 1) * 160) for shard in range(5)}
+    for name, seeds in {**shards, "held-out": range(9000, 9040)}.items():
+        members = []
+        for seed in seeds:
+            caption = f"{BLOCK_CAPTIONS[seed % 5]} with a number {seed % 13}"
+            members += [(f"{seed:05d}.jpg", jpeg(seed)), (f"{seed:05d}.txt", caption.encode())]
+        write_tar(folder / f"{name}.tar", members)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def block_store(tmp_path_factory, blocks) -> Path:
+    """The datastore of the five shards, never to be written to."""
+    root = tmp_path_factory.mktemp("built") / "store"
+    shards = [str(blocks / f"{n:05d}.tar") for n in range(5)]
+    command = ["build", *shards, "--out", str(root), "--clip-model", "demo"]
+    assert main([*command, "--index-key", "IVF16,PQ16x4"]) == 0
+    return root
+
+
+@pytest.fixture
+def copied_store(block_store, tmp_path) -> Path:
+    """A copy of `block_store`, to be changed or damaged."""
+    root = tmp_path / "store"
+    shutil.copytree(block_store, root, ignore=shutil.ignore_patterns("report"))
+    return root
 
 
 def start(*arguments: str, **options) -> subprocess.Popen:

@@ -10,6 +10,7 @@ import pytest
 
 from demo.shards import sample_of
 from demo.world import SPLITS, sample_scene
+from index.report_file import read_report
 from index.verify import verify_datastore
 from pipelines.command_line import parse
 from pipelines.main import main
@@ -73,6 +74,15 @@ def test_captions_of_other_pictures_are_found_out(built):
     assert manifest.totals["index"].rejected == {"low_clip_score": len(found)}
     assert manifest.images == COUNT - len(found)
     verify_datastore(built)
+
+
+def test_exact_search_leaves_out_what_the_index_does(built, tmp_path):
+    """An exact index finds all that is true, as long as the truth is of the same images."""
+    assert read_manifest(built).index.index_key == "Flat" and len(left_out(built)) > 10
+    command = ["validate", str(built), "--sample", "50", "--out", str(tmp_path)]
+    assert main([*command, "--max-duplicates", "1"]) == 0
+    report = read_report(tmp_path / "report.json")
+    assert [recall.overlap for recall in report.recall] == [1.0, 1.0, 1.0]
 
 
 def test_another_limit_embeds_nothing_and_equals_a_fresh_build(

@@ -74,6 +74,7 @@ def test_the_format_page_names_every_field():
     kinds = [PartFooter, IndexFileCard, Source, manifest.Manifest, manifest.FileCard]
     kinds += [manifest.StageCount, manifest.PartCard, manifest.TaggerPin, manifest.EncoderPin]
     kinds += [manifest.IndexCard, manifest.IndexShardCard]
+    kinds += [manifest.TuningCard, manifest.DriftCard]
     kinds += [manifest.VocabularyCard, VocabularyFooter]
     for kind in kinds:
         for field in dataclasses.fields(kind):

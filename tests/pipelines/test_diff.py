@@ -92,6 +92,8 @@ def make_report(root: Path, **changes) -> Report:
         index_key="Flat",
         index_bytes=5_000,
         predicted_bytes=5_000,
+        drift=None,
+        tuned=None,
         nprobe=0,
         rerank=0,
         queries=400,

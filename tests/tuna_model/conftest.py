@@ -161,7 +161,7 @@ def retrieval(*texts: str) -> Retrieval:
     return Retrieval(tags, (neighbour,))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tools() -> SimpleNamespace:
     """Functions of this file, which importlib mode lets no test import."""
     return SimpleNamespace(

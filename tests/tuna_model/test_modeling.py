@@ -366,3 +366,21 @@ def test_the_class_is_llavas(tiny_tuna):
 
     assert isinstance(tiny_tuna, LlavaForConditionalGeneration)
     assert type(tiny_tuna) is TunaForConditionalGeneration
+
+
+def test_adapters_of_peft_train_and_generate(tiny_tuna, tiny_processor, tools):
+    from peft import LoraConfig, get_peft_model
+
+    lora = LoraConfig(
+        target_modules=r".*language_model.*\.(q_proj|v_proj)",
+        modules_to_save=["multi_modal_projector", "cross_attention"],
+    )
+    inputs = batch_of(tiny_processor, tools, ("red car", "dog"))
+    before = tiny_tuna.generate(**inputs, max_new_tokens=4)
+    model = get_peft_model(tiny_tuna, lora).train()
+    model(**inputs, labels=inputs["input_ids"]).loss.backward()
+    moved = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert any("cross_attention" in n for n in moved) and any("lora_B" in n for n in moved)
+    assert any("multi_modal_projector" in n for n in moved)
+    assert not any("vision_tower" in n or "clip_text" in n for n in moved)
+    assert torch.equal(model.eval().generate(**inputs, max_new_tokens=4), before)

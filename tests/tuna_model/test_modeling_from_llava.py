@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +13,20 @@ from transformers import (
     AutoModel,
     AutoModelForImageTextToText,
     AutoProcessor,
+    AutoTokenizer,
     CLIPImageProcessor,
     CLIPModel,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaProcessor,
 )
 
+from demo.world import draw, sample_scene
 from index.encoder import load_encoder
+from index.retrievals import Retrieval, RetrievedTag
 from tagmine.errors import ConfigurationError
+from tuna_model.clip_keys import fit_keys
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.modeling_tuna import TunaForConditionalGeneration
 from tuna_model.open_clip_towers import towers_of_encoder
@@ -70,6 +76,7 @@ def test_a_saved_llava_and_clip_become_a_tuna(llava_parts, tiny_processor, tools
 def test_a_tuna_is_kept_as_any_model_of_transformers(tiny_tuna, tiny_processor, tools, tmp_path):
     torch.nn.init.normal_(tiny_tuna.model.cross_attention.value.weight)
     tiny_tuna.config.cross_attention_trainable = False
+    tiny_tuna.freeze()
     tiny_tuna.save_pretrained(tmp_path)
     tiny_processor.retriever = object()
     tiny_processor.save_pretrained(tmp_path)
@@ -223,6 +230,12 @@ def test_a_vision_transformer_of_open_clip_is_a_tower():
     found = tower(pixels)
     assert torch.allclose(found.image_embeds, expected, atol=1e-6)
     assert torch.allclose(found.hidden_states[0], blocks[0][:, 1:], atol=1e-6)
+    # One step at a time through open_clip's own modules.
+    block, visual = clip.visual.transformer.resblocks[2], clip.visual
+    normed = block.ln_1(blocks[0][:, 1:])
+    values = torch.nn.functional.linear(normed, block.attn.in_proj_weight[64:])
+    dense = visual.ln_post(block.attn.out_proj(values + block.attn.in_proj_bias[64:])) @ visual.proj
+    assert torch.allclose(tower.cell_embeds(pixels), dense, atol=1e-6)
     with pytest.raises(ConfigurationError, match="grid_layer is 'layer3'; expected a block from"):
         config.grid_layer = "layer3"
         OpenClipVisionModel(config)
@@ -252,12 +265,14 @@ def demo_llava(encoder, processor):
     return llava
 
 
-def test_the_demo_encoder_is_tower_of_a_tuna(demo_encoder, llava_parts, tools, tmp_path):
-    from pathlib import Path
+@pytest.fixture(scope="module")
+def demo_clip_folder():
+    return Path(__file__).parents[2] / "demo" / "clip"
 
-    from transformers import AutoTokenizer, LlavaProcessor
 
-    clip_folder = Path(__file__).parents[2] / "demo" / "clip"
+@pytest.fixture
+def demo_parts(demo_encoder, demo_clip_folder, llava_parts):
+    """A TUNA over the demo encoder, and its processor."""
     images = CLIPImageProcessor(
         size={"shortest_edge": 64},
         crop_size={"height": 64, "width": 64},
@@ -270,9 +285,15 @@ def test_the_demo_encoder_is_tower_of_a_tuna(demo_encoder, llava_parts, tools, t
         patch_size=16,
         vision_feature_select_strategy="full",
     )
-    processor = TunaProcessor.from_llava(plain, AutoTokenizer.from_pretrained(clip_folder))
+    processor = TunaProcessor.from_llava(plain, AutoTokenizer.from_pretrained(demo_clip_folder))
     llava = demo_llava(demo_encoder, processor)
-    tuna = TunaForConditionalGeneration.from_llava(llava, clip_folder, processor=processor)
+    return TunaForConditionalGeneration.from_llava(
+        llava, demo_clip_folder, processor=processor
+    ), processor
+
+
+def test_the_demo_encoder_is_tower_of_a_tuna(demo_encoder, demo_parts, tools, tmp_path):
+    tuna, processor = demo_parts
     picture = tools.picture(4, 64)
     inputs = processor(
         images=[picture],
@@ -297,3 +318,41 @@ def test_the_demo_encoder_is_tower_of_a_tuna(demo_encoder, llava_parts, tools, t
     assert torch.equal(kept(**inputs).logits, tuna(**inputs).logits)
     answer = kept.generate(**inputs, max_new_tokens=3)
     assert torch.equal(answer, tuna.generate(**inputs, max_new_tokens=3))
+
+
+def test_keys_fitted_to_pictures_look_where_the_object_is(demo_encoder, demo_parts):
+    """In the demo world: of two objects, one on the other, the upper is looked for above."""
+    tuna, processor = demo_parts
+    pixels = processor.image_processor(
+        [draw(sample_scene("street", seed), 64) for seed in range(60)], return_tensors="pt"
+    )["pixel_values"]
+    assert fit_keys(tuna, demo_encoder, pixels) > 0.8
+    scenes = [sample_scene("street", seed, count=2) for seed in range(1000, 1150)]
+    scenes = [scene for scene in scenes if scene.relation == "on"]
+    assert len(scenes) > 8
+    height = []
+    for scene in scenes:
+        inputs = processor(
+            images=[draw(scene, 64)],
+            text=QUESTION,
+            retrievals=[retrieval_of([o.kind.name for o in scene.objects])],
+            return_tensors="pt",
+        )
+        attention = tuna.explain(**inputs).attention[0].unflatten(-1, (4, 4)).sum(-1)
+        height.append(attention @ torch.arange(4.0))
+    upper, lower = torch.stack(height).T
+    assert (upper < lower).float().mean() > 0.7
+    queries, grid = torch.randn(1, 3, 128), torch.randn(1, 16, 384)
+    seen, weights = tuna.model.cross_attention(queries, grid)
+    assert torch.allclose(seen, weights @ grid, atol=1e-5)
+
+
+def test_keys_are_fitted_to_enough_pictures_of_open_clip(demo_encoder, demo_parts, tiny_tuna):
+    with pytest.raises(ConfigurationError, match="16 cells of 1 pictures are too few"):
+        fit_keys(demo_parts[0], demo_encoder, torch.randn(1, 3, 64, 64))
+    with pytest.raises(ConfigurationError, match="CLIPVisionModel needs none"):
+        fit_keys(tiny_tuna, demo_encoder, torch.randn(1, 3, 32, 32))
+
+
+def retrieval_of(texts):
+    return Retrieval(tuple(RetrievedTag(text, "object", 1, 0.5, ()) for text in texts), ())

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from index.retrievals import EMPTY, Retrieval, RetrievedNeighbour
+from tagmine.errors import ConfigurationError
 from tuna_model.controls import CONTROLS, Control
 from tuna_model.processing_tuna import TunaProcessor
 
@@ -274,6 +275,22 @@ def test_padding_to_a_length(tiny_processor, tools):
     )
     shapes = {inputs[n].shape for n in ("input_ids", "attention_mask", "tag_index")}
     assert shapes == {(1, 64)}
+
+
+def test_a_text_tower_has_a_context_length(llava_parts):
+    endless = copy.deepcopy(llava_parts.clip_tokenizer)
+    endless.model_max_length = int(1e30)
+    with pytest.raises(ConfigurationError, match="expected the context length of the CLIP text"):
+        TunaProcessor.from_llava(llava_parts.processor, endless)
+
+
+def test_a_long_tag_is_cut_for_clip_as_it_reads(tiny_processor, tools):
+    tag = "red " * 30 + "car"
+    inputs = tiny_processor(
+        images=[tools.picture(0)], text=QUESTION, retrievals=[tools.retrieval(tag)]
+    )
+    assert len(inputs["tag_clip_ids"][0][0]) == tiny_processor.clip_tokenizer.model_max_length
+    assert inputs["tag_index"][0].count(1) == 32
 
 
 def test_llavas_own_processor_is_not_changed(llava_parts, tiny_processor):

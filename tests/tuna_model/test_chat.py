@@ -1,0 +1,106 @@
+"""Questions about a photo: with a datastore and without, one or many, and the page."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from pipelines.main import main as tagmine
+from tuna_model.answering import load_answerer
+from tuna_model.chat import Conversation, read_photo
+from tuna_model.main import main
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, write_tar, jpeg):
+    """A datastore of six images, and one of its photos."""
+    root = tmp_path_factory.mktemp("store")
+    kinds = ("car", "dog", "cat", "boat", "tree", "house")
+    members = []
+    for number, kind in enumerate(kinds):
+        members += [(f"{number}.jpg", jpeg(number)), (f"{number}.txt", f"a red {kind}".encode())]
+    shard = write_tar(root / "0.tar", members)
+    assert tagmine(["build", str(shard), "--out", str(root / "tags"), "--clip-model", "demo"]) == 0
+    (root / "photo.jpg").write_bytes(jpeg(0))
+    return root
+
+
+@pytest.fixture
+def model(tmp_path, tiny_tuna, tiny_processor):
+    tiny_tuna.save_pretrained(tmp_path / "model")
+    tiny_processor.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def words(model, store, *more: str) -> list[str]:
+    start = ["chat", "--model", str(model), "--image", str(store / "photo.jpg")]
+    return [*start, "--device", "cpu", "--max-new-tokens", "6", *more]
+
+
+def test_one_question_with_a_datastore_and_the_page(model, store, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    datastore = ["--datastore", str(store / "tags"), "-k", "2"]
+    asked = [*datastore, "--question", "what is this ?", "--explain", str(page)]
+    assert main(words(model, store, *asked)) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("tags: red car, red ")
+    assert len(out.splitlines()) == 1
+    html = page.read_text()
+    assert "red car" in html and "what is this ?" in html
+    record = json.loads((tmp_path / "page.html.json").read_text())
+    assert record["answer"] == out.strip()
+    assert record["tags"][0]["text"] == "red car" and len(record["tags"]) == 2
+    assert all(tag["weight"] > 0 for tag in record["tags"])
+    assert main(words(model, store, "--control", "no_tags", "--question", "what is this ?")) == 0
+    assert "tags: none" in capsys.readouterr().err
+
+
+def test_tags_without_a_datastore_are_refused_before_the_model_is_loaded(store, capsys):
+    assert main(words("nowhere", store, "--question", "what ?")) == 1
+    assert "--datastore DIR" in capsys.readouterr().err
+
+
+def test_questions_of_a_pipe_go_on_from_each_other(model, store, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("what is this ?\n\nis it a car ?\n"))
+    assert main(words(model, store, "--control", "no_tags")) == 0
+    piped = capsys.readouterr().out.splitlines()
+    assert len(piped) == 2
+    answerer = load_answerer(model, "no_tags", "cpu")
+    photo = read_photo(str(store / "photo.jpg"))
+    from index.retrievals import EMPTY
+
+    talk = Conversation(answerer, photo, EMPTY, 6)
+    assert [talk.ask("what is this ?"), talk.ask("is it a car ?")] == piped
+    assert [role for role, _ in talk.turns] == ["user", "assistant"] * 2
+    prompted = talk._prompted("is it blue ?")["input_ids"]
+    fresh = Conversation(answerer, photo, EMPTY, 6)._prompted("is it blue ?")["input_ids"]
+    assert prompted.shape[1] > fresh.shape[1]
+
+
+def test_a_question_that_the_model_cannot_hold_is_refused_and_old_turns_are_forgotten(model, store):
+    from index.retrievals import EMPTY
+    from tagmine.errors import ConfigurationError
+
+    answerer = load_answerer(model, "no_tags", "cpu")
+    photo = read_photo(str(store / "photo.jpg"))
+    talk = Conversation(answerer, photo, EMPTY, 6)
+    for _ in range(4):
+        talk.ask("car " * 150)
+    assert 2 <= len(talk.turns) <= 6
+    with pytest.raises(ConfigurationError, match="longer than the 512 tokens"):
+        talk.ask("car " * 600)
+
+
+def test_an_image_token_in_a_question_is_only_words(model, store, capsys):
+    asked = ["--control", "no_tags", "--question", "is <image> a car ?"]
+    assert main(words(model, store, *asked)) == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"\xff\xd8\xff\xe0torn"])
+def test_a_photo_that_is_none_is_refused(tmp_path, capsys, data):
+    (tmp_path / "photo.jpg").write_bytes(data)
+    command = ["chat", "--model", "m", "--image", str(tmp_path / "photo.jpg")]
+    assert main([*command, "--question", "what ?"]) == 1
+    assert "Give a JPEG, PNG or WebP" in capsys.readouterr().err

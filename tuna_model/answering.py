@@ -1,0 +1,165 @@
+"""A model that answers questions about pictures, a batch at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from index.retrievals import EMPTY, Retrieval
+from tagmine.errors import ConfigurationError
+from tuna_model.controls import Control, control_named
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from tuna_model.modeling_tuna import TunaForConditionalGeneration
+    from tuna_model.processing_tuna import TunaProcessor
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decoding:
+    """How answers are written. Greedy by default, so that they are the same again.
+
+    Raises:
+        ConfigurationError: for numbers that no decoding has.
+    """
+
+    max_new_tokens: int = 128
+    num_beams: int = 1
+    temperature: float = 0.0
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or self.num_beams < 1:
+            raise ConfigurationError(
+                f"max_new_tokens {self.max_new_tokens}, num_beams {self.num_beams}: give 1 or more."
+            )
+        if not self.temperature >= 0:
+            raise ConfigurationError(f"temperature {self.temperature}: give 0 or more.")
+
+    def as_arguments(self) -> dict[str, Any]:
+        """As `generate` takes them."""
+        sample = self.temperature > 0
+        return {
+            "max_new_tokens": self.max_new_tokens,
+            "num_beams": self.num_beams,
+            "do_sample": sample,
+            "temperature": self.temperature if sample else None,
+            "top_p": self.top_p if sample else None,
+            "top_k": None,
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of pictures, and what was retrieved for the first of them."""
+
+    text: str
+    images: tuple[Image.Image, ...] = ()
+    retrieval: Retrieval = EMPTY
+
+
+class Answerer:
+    """A model with its processor, run as one of the paper's controls.
+
+    Args:
+        model: in eval mode, on its device.
+        processor: its processor; pads on the left from now on, as generation needs it.
+        control: what of the retrievals enters the prompt.
+    """
+
+    def __init__(
+        self, model: TunaForConditionalGeneration, processor: TunaProcessor, control: Control
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.control = control
+        processor.tokenizer.padding_side = "left"
+
+    def prompt(self, request: Request) -> str:
+        """The conversation up to the answer, as training writes it."""
+        token = self.processor.image_token
+        pictures = " ".join([token] * len(request.images))
+        # The words of a question are a stranger's: an image token among them is none.
+        text = request.text.replace(token, " ")
+        return self.processor.prompt([("user", f"{pictures}\n{text}" if pictures else text)])
+
+    def inputs(self, requests: Sequence[Request]) -> Any:
+        """The batch as the model takes it, on its device."""
+        made = self.processor(
+            images=[image for request in requests for image in request.images] or None,
+            text=[self.prompt(request) for request in requests],
+            retrievals=[request.retrieval for request in requests],
+            control=self.control,
+            padding=True,
+            return_tensors="pt",
+        )
+        return made.to(self.model.device, self.model.dtype)
+
+    def answer(self, requests: Sequence[Request], decoding: Decoding | None = None) -> list[str]:
+        """One answer for each request, without special tokens and surrounding space."""
+        if not requests:
+            return []
+        inputs = self.inputs(requests)
+        tokenizer = self.processor.tokenizer
+        with torch.inference_mode():
+            said = self.model.generate(
+                **inputs,
+                **(decoding or Decoding()).as_arguments(),
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        new = said[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def load_answerer(
+    folder: str | Path, control: str = "tuna", device: str = "auto", dtype: str = "auto"
+) -> Answerer:
+    """The model and processor of a folder that `tagmine-tuna train` or `save_pretrained` wrote.
+
+    Args:
+        folder: where they are.
+        control: one of `tuna_model.controls.CONTROLS`; the model's own weighting stays, but for
+            the control without one.
+        device: as torch names it; "auto" for a GPU where there is one.
+        dtype: "auto" for that of the weights, or as torch names it, such as "bfloat16".
+
+    Raises:
+        ConfigurationError: for a folder without a model of this kind, or an unknown device or
+            dtype.
+    """
+    from tuna_model.from_llava import load_pretrained
+    from tuna_model.modeling_tuna import TunaForConditionalGeneration
+    from tuna_model.processing_tuna import TunaProcessor
+
+    place = torch_device(device)
+    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise ConfigurationError(f"dtype {dtype!r}: give auto, float32, bfloat16 or float16.")
+    if not Path(folder).is_dir():
+        raise ConfigurationError(
+            f"{folder} is no folder. Give one that tagmine-tuna train wrote; download what is on a "
+            "hub first."
+        )
+    model = load_pretrained(TunaForConditionalGeneration, folder, "TUNA", dtype=dtype)
+    processor = load_pretrained(TunaProcessor, folder, "TUNA's processor")
+    chosen = control_named(control, model.config.weighting)
+    model.apply_control(chosen)
+    return Answerer(model.to(place).eval(), processor, chosen)
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name; a GPU where there is one for "auto".
+
+    Raises:
+        ConfigurationError: for a name that torch does not know.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ConfigurationError(f"device {name!r}: give auto, cpu, cuda or cuda:N.") from error

@@ -1,0 +1,196 @@
+"""`tagmine-tuna chat`: questions about one photo, with the tags of a datastore or without."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagmine.errors import ConfigurationError
+from tagmine.printable import printable
+from tuna_model.chat_options import ChatOptions, add_arguments, read_options
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from index.retrievals import Retrieval
+    from tuna_model.answering import Answerer
+
+__all__ = ["Conversation", "add_arguments", "run"]
+
+
+class Conversation:
+    """Questions and answers about one photo; each question is asked with what was said before.
+
+    Attributes:
+        turns: what was said, (role, text) in turn.
+    """
+
+    def __init__(
+        self, answerer: Answerer, image: Image.Image, retrieval: Retrieval, max_new_tokens: int
+    ) -> None:
+        self._answerer, self._image, self._retrieval = answerer, image, retrieval
+        self._max_new_tokens = max_new_tokens
+        self.turns: list[tuple[str, str]] = []
+
+    def ask(self, question: str) -> str:
+        """The answer.
+
+        Raises:
+            ConfigurationError: for a question that, with its answer, is longer than the model
+                reads.
+        """
+        if not self._fits(question):
+            # What was said first is forgotten; the photo and its tags come with any question.
+            self.turns = []
+            if not self._fits(question):
+                raise ConfigurationError(
+                    f"the question with --max-new-tokens {self._max_new_tokens} is longer than "
+                    f"the {self._limit()} tokens that the model reads. Ask in fewer words, or give "
+                    "a smaller --max-new-tokens."
+                )
+        answer = self._answer(question)
+        self.turns += [("user", question), ("assistant", answer)]
+        return answer
+
+    def _prompted(self, question: str) -> dict:
+        processor = self._answerer.processor
+        # The words of a question are a stranger's: an image token among them is none.
+        asked = question.replace(processor.image_token, " ")
+        turns = [*self.turns, ("user", asked)]
+        first = turns[0][1].replace(processor.image_token, " ")
+        turns[0] = ("user", f"{processor.image_token}\n{first}")
+        return processor(
+            images=[self._image],
+            text=[processor.prompt(turns)],
+            retrievals=[self._retrieval],
+            control=self._answerer.control,
+            return_tensors="pt",
+        )
+
+    def _fits(self, question: str) -> bool:
+        length = self._prompted(question)["input_ids"].shape[1]
+        return length + self._max_new_tokens <= self._limit()
+
+    def _limit(self) -> int:
+        return self._answerer.model.config.text_config.max_position_embeddings
+
+    def _answer(self, question: str) -> str:
+        model, processor = self._answerer.model, self._answerer.processor
+        inputs = self._prompted(question).to(model.device, model.dtype)
+        said = model.generate(
+            **inputs,
+            max_new_tokens=self._max_new_tokens,
+            do_sample=False,
+            pad_token_id=processor.tokenizer.pad_token_id,
+        )
+        new = said[0, inputs["input_ids"].shape[1] :]
+        return processor.tokenizer.decode(new, skip_special_tokens=True).strip()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Ask as the parsed flags say.
+
+    Raises:
+        ConfigurationError: for a photo, model or options that cannot be used.
+        DatastoreError: for a datastore that cannot be opened.
+    """
+    options = read_options(arguments)
+    image = read_photo(options.image)
+    # Late: torch takes seconds to import, and a photo that cannot be read needs none of it.
+    import transformers
+
+    from tuna_model.answering import load_answerer
+    from tuna_model.controls import control_named
+    from tuna_model.tag_source import check_source, open_source
+
+    control = control_named(options.control)
+    check_source(options.control, control, options.source)
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
+    answerer = load_answerer(options.model, options.control, options.device)
+    source = open_source(answerer.control, options.source)
+    retrieval = source.find([options.image], [image])[0]
+    tags = ", ".join(tag.text for tag in retrieval.tags)
+    print(f"tags: {printable(tags) or 'none'}", file=sys.stderr)
+    conversation = Conversation(answerer, image, retrieval, options.max_new_tokens)
+    for question in _questions(options):
+        answer = conversation.ask(question)
+        print(_lines(answer), flush=True)
+        if options.explain is not None:
+            _explain(options, answerer, image, retrieval, answer)
+
+
+def read_photo(path: str) -> Image.Image:
+    """The picture in a file, RGB and upright.
+
+    Raises:
+        ConfigurationError: for a file that is none.
+    """
+    from index.images import ImageLimits, ImageRejected, decode_image
+
+    try:
+        return decode_image(Path(path).read_bytes(), ImageLimits())
+    except OSError as error:
+        raise ConfigurationError(
+            f"--image {path}: the file cannot be read ({error.strerror}). Give a JPEG, PNG or WebP."
+        ) from error
+    except ImageRejected as rejected:
+        raise ConfigurationError(
+            f"--image {path}: {rejected.detail}. Give a JPEG, PNG or WebP."
+        ) from rejected
+
+
+def _explain(
+    options: ChatOptions,
+    answerer: Answerer,
+    image: Image.Image,
+    retrieval: Retrieval,
+    answer: str,
+) -> None:
+    from tuna_model.answering import Decoding
+    from tuna_model.explain import explain, write_explanation
+
+    explanation = explain(
+        answerer,
+        image,
+        options.question or "",
+        retrieval,
+        name=Path(options.image).name,
+        answer=answer,
+        decoding=Decoding(options.max_new_tokens),
+    )
+    page = Path(options.explain or "")
+    try:
+        record = write_explanation(explanation, image, page)
+    except OSError as error:
+        raise ConfigurationError(
+            f"--explain {page}: it cannot be written ({error.strerror}). Give another file."
+        ) from error
+    print(f"{page} shows what the model read; {record} has the numbers", file=sys.stderr)
+
+
+def _questions(options: ChatOptions) -> Iterator[str]:
+    if options.question is not None:
+        yield options.question
+        return
+    terminal = sys.stdin.isatty()
+    if terminal:
+        print("Ask about the photo; an empty line or Ctrl-D ends.", file=sys.stderr)
+    while True:
+        if terminal:
+            print("> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line.strip():
+            # In a file, an empty line is only that.
+            if terminal or not line:
+                return
+            continue
+        yield line.strip()
+
+
+def _lines(answer: str) -> str:
+    """An answer for a terminal; a model may write anything, control characters too."""
+    return "\n".join(printable(line) for line in answer.splitlines())

@@ -1,0 +1,190 @@
+"""`tagmine-tuna eval`: ask a model a benchmark's questions, and score what it says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagmine.layout import write_atomically
+from tuna_model import fashion_bench, pope
+from tuna_model.answer_log import AnswerLog
+from tuna_model.eval_options import EvalOptions, add_arguments, read_options, run_card
+from tuna_model.judge import HttpJudge, Judge, OverlapJudge
+from tuna_model.question_files import PictureRejected, Question, read_picture
+from tuna_model.tag_source import TagSource, check_source, open_source
+
+__all__ = ["add_arguments", "run"]
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from index.retrievals import Retrieval
+    from tuna_model.answering import Answerer, Decoding
+
+_RETRIEVALS_KEPT = 256
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer the questions, score the answers, write and print the results.
+
+    Returns:
+        0, also when some questions could not be asked; the results say how many and why.
+
+    Raises:
+        ConfigurationError: for options, questions or models that cannot be used.
+    """
+    from tuna_model.controls import control_named
+
+    options = read_options(arguments)
+    check_source(options.control, control_named(options.control), options.source)
+    reader = {"pope": pope.read_questions, "fashion-bench": fashion_bench.read_questions}
+    read = reader[options.task](options.questions)
+    judge = _judge(options)
+    questions = [getattr(one, "question", one) for one in read]
+    card = run_card(options)
+    with AnswerLog(options.beside("answers"), card) as log:
+        answer_questions(options, questions, log)
+        answers = {i: row["answer"] for i, row in log.rows.items() if "answer" in row}
+        reasons = Counter(row["reason"] for row in log.rows.values() if "answer" not in row)
+    results = {"task": options.task, "run": card, "unanswered": dict(sorted(reasons.items()))}
+    if judge is None:
+        results["scores"] = pope.score(questions, answers).as_record()
+    else:
+        results["judge"] = judge.name
+        results["scores"] = _judged(options, read, answers, judge, card)
+    write_atomically(options.out, (json.dumps(results, indent=2) + "\n").encode())
+    print(json.dumps(results["scores"], indent=2))
+    for reason, count in results["unanswered"].items():
+        print(f"{count} not answered: {reason}; {log.path} says which", file=sys.stderr)
+    return 0
+
+
+def _judge(options: EvalOptions) -> Judge | None:
+    if options.judge is None:
+        return None
+    if options.judge_model is None:
+        return OverlapJudge()
+    return HttpJudge(options.judge, options.judge_model)
+
+
+def answer_questions(options: EvalOptions, questions: Sequence[Question], log: AnswerLog) -> None:
+    """Ask what has no answer in the log yet; those that could not be asked before, again."""
+    from tuna_model.answering import Decoding, load_answerer
+
+    waiting = [q for q in questions if "answer" not in log.rows.get(q.question_id, {})]
+    if not waiting:
+        return
+    answerer = load_answerer(options.model, options.control, options.device, options.dtype)
+    decoding = Decoding(options.max_new_tokens)
+    finder = _Finder(options.image_folder, open_source(answerer.control, options.source))
+    batches = range(0, len(waiting), options.batch_size)
+    for start in _with_progress(batches, len(questions) - len(waiting), len(questions)):
+        batch = waiting[start : start + options.batch_size]
+        for row in _answer_batch(batch, options.suffix, answerer, decoding, finder):
+            log.add(row)
+
+
+def _answer_batch(
+    batch: Sequence[Question],
+    suffix: str,
+    answerer: Answerer,
+    decoding: Decoding,
+    finder: _Finder,
+) -> Iterator[dict]:
+    from tuna_model.answering import Request
+
+    found = finder.find([question.image for question in batch])
+    asked = []
+    for question in batch:
+        one = found[question.image]
+        if isinstance(one, PictureRejected):
+            yield {
+                "question_id": question.question_id,
+                "image": question.image,
+                "reason": one.reason,
+                "detail": one.detail,
+            }
+        else:
+            image, retrieval = one
+            asked.append((question, Request(question.text + suffix, (image,), retrieval)))
+    answers = answerer.answer([request for _, request in asked], decoding)
+    for (question, request), answer in zip(asked, answers, strict=True):
+        yield {
+            "question_id": question.question_id,
+            "image": question.image,
+            "question": question.text,
+            "answer": answer,
+            "tags": len(request.retrieval.tags),
+        }
+
+
+class _Finder:
+    """Pictures with their tags; a benchmark asks several questions of one picture in a row."""
+
+    def __init__(self, folder: Path, source: TagSource) -> None:
+        self._folder = folder
+        self._source = source
+        self._known: OrderedDict[str, Retrieval] = OrderedDict()
+
+    def find(
+        self, names: Sequence[str]
+    ) -> dict[str, tuple[Image.Image, Retrieval] | PictureRejected]:
+        """The picture of each name with its tags, or why it cannot be used."""
+        read: dict[str, Image.Image | PictureRejected] = {}
+        for name in dict.fromkeys(names):
+            try:
+                read[name] = read_picture(self._folder, name)
+            except PictureRejected as rejected:
+                read[name] = rejected
+        images = {n: one for n, one in read.items() if not isinstance(one, PictureRejected)}
+        new = [name for name in images if name not in self._known]
+        retrieved = self._source.find(new, [images[name] for name in new]) if new else []
+        self._known.update(zip(new, retrieved, strict=True))
+        found = {n: (images[n], self._known[n]) if n in images else read[n] for n in read}
+        while len(self._known) > _RETRIEVALS_KEPT:
+            self._known.popitem(last=False)
+        return found
+
+
+def _judged(
+    options: EvalOptions,
+    questions: Sequence[fashion_bench.OpenQuestion],
+    answers: dict[str, str],
+    judge: Judge,
+    card: dict,
+) -> dict:
+    """Judge what has no judgement yet, and sum all up."""
+    run_of = card | {"judge": judge.name}
+    with AnswerLog(options.beside("judgements"), run_of) as log:
+        waiting = [q for q in questions if "answer" not in log.rows.get(q.question.question_id, {})]
+        total = len(questions)
+        outcomes = fashion_bench.judge_answers(waiting, answers, judge)
+        for _, outcome in zip(
+            _with_progress(range(len(waiting)), total - len(waiting), total), outcomes, strict=True
+        ):
+            log.add(fashion_bench.record_of(outcome))
+        rows = (log.rows[q.question.question_id] for q in questions)
+        return fashion_bench.summarise([fashion_bench.outcome_of(row) for row in rows])
+
+
+def _with_progress(steps: Sequence[int], done: int, total: int) -> Iterator[int]:
+    """The steps, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if done:
+        console.print(f"{done:,} of {total:,} are there from an earlier run")
+    yield from track(
+        steps,
+        description="asking",
+        total=len(steps),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
