@@ -20,6 +20,7 @@ def test_it_prints_both_ratios_and_how_many_tokens_tags_are(capsys):
     for name in ("training step", "time to first token", "the same, no retrieval"):
         line = next(line for line in lines if line.startswith(f"{name}: "))
         assert re.search(r"ratio \d\.\d{3} \((met|MISSED): at most 1\.(05|10)\)", line)
+        assert re.search(r"longer prompt \d\.\d{3}, ours \d\.\d{3}$", line)
 
 
 def test_ratios_are_those_of_turns_whose_order_changes(monkeypatch):
@@ -33,9 +34,11 @@ def test_ratios_are_those_of_turns_whose_order_changes(monkeypatch):
         return run
 
     monkeypatch.setattr(tuna_cost.time, "process_time", lambda: now[0])
-    found = tuna_cost.ratio(work("plain", 2.0), work("tags", 3.0), 3, "cpu")
-    assert found == (2.0, 3.0, 1.5)
-    assert calls == ["tags", "plain", "plain", "tags"] * 2 + ["tags", "plain"]
+    works = [work("plain", 2.0), work("longer", 4.0), work("tags", 5.0)]
+    found = tuna_cost.compare(works, 1, "cpu")
+    assert found == tuna_cost.Cost(2.0, 4.0, 5.0, prompt=2.0, own=1.25, whole=2.5)
+    assert calls[:6] == ["plain", "longer", "tags", "longer", "tags", "plain"]
+    assert calls[6:] == ["tags", "plain", "longer", "plain", "longer", "tags"]
 
 
 def test_a_step_has_gradients_where_training_has_them():

@@ -7,15 +7,17 @@ import functools
 import json
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 
-from benchmarks.study.arms import ARMS, Arm
+from benchmarks.study.alignment import align
+from benchmarks.study.arms import ARMS, Arm, arm_named
 from benchmarks.study.asking import ask
-from benchmarks.study.kinds import pool_scenes, split_kinds, test_scenes
+from benchmarks.study.kinds import KindSplit, check_rows, pool_scenes, split_kinds, test_scenes
 from benchmarks.study.language_model import train_language_model
 from benchmarks.study.lookups import (
     ENCODER,
@@ -43,6 +45,8 @@ from tagmine.errors import ConfigurationError
 from tuna_model.modeling_tuna import TunaForConditionalGeneration
 from tuna_model.processing_tuna import TunaProcessor
 
+CHECK = "check"
+"""Condition of pictures of the pool that no training uses; settings are chosen by them."""
 _CURVES = {"size": SIZE, "noise": NOISE, "encoder": ENCODER}
 _CURVE_GROUPS = ("seen", "unseen")
 
@@ -117,25 +121,36 @@ def run_all(
         for arm in trained
         if not all(_run_path(work, one, seed).exists() for one in asked_with(arm))
     ]
-    _say(f"{len(waiting)} trainings on {workers} processes")
-    finished = _in_processes if workers > 1 else _in_this_process
-    jobs = [(work, settings, arm.name, seed) for seed, arm in waiting]
-    for number, (job, said) in enumerate(finished(jobs, workers), start=1):
-        _say(f"{number}/{len(jobs)}  seed {job[3]}  {job[2]}: {said}")
+    unaligned = sorted({seed for seed, _ in waiting if not _connector_path(work, seed).exists()})
+    stages = (
+        ("alignments", run_alignment, [(work, settings, seed) for seed in unaligned]),
+        ("trainings", run_arm, [(work, settings, seed, arm.name) for seed, arm in waiting]),
+    )
+    with _pool(workers) as pool:
+        for title, stage, jobs in stages:
+            _say(f"{len(jobs)} {title} on {workers} processes")
+            for number, (job, said) in enumerate(_finished(pool, stage, jobs), start=1):
+                _say(f"{number}/{len(jobs)}  seed {' '.join(map(str, job[2:]))}: {said}")
     return gather(work, settings, world)
 
 
-def _in_this_process(jobs: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, str]]:
-    for job in jobs:
-        yield job, run_arm(*job)
+def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
+    if workers == 1:
+        return nullcontext()
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _in_processes(jobs: Sequence[tuple], workers: int) -> Iterator[tuple[tuple, str]]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(run_arm, *job): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+def _finished(
+    pool: ProcessPoolExecutor | None, stage: Callable[..., str], jobs: Sequence[tuple]
+) -> Iterator[tuple[tuple, str]]:
+    """Jobs as they are finished, in the pool or, where there is none, in this process."""
+    if pool is None:
+        for job in jobs:
+            yield job, stage(*job)
+        return
+    futures = {pool.submit(stage, *job): job for job in jobs}
+    for future in as_completed(futures):
+        yield futures[future], future.result()
 
 
 def asked_with(arm: Arm) -> list[Arm]:
@@ -143,19 +158,35 @@ def asked_with(arm: Arm) -> list[Arm]:
     return [arm, *(other for other in ARMS if other.trained_as == arm.name)]
 
 
-def run_arm(work: Path, settings: Settings, name: str, seed: int) -> str:
-    """Train one arm with one seed, ask everything of it, and keep the scores."""
+def run_alignment(work: Path, settings: Settings, seed: int) -> str:
+    """Train the connector that all arms of a seed begin with; a stage of its own."""
+    _start(work, settings, "baseline", seed)
+    record = json.loads(_connector_path(work, seed).with_suffix(".json").read_text())
+    return f"loss {record['loss']:.3f}  {record['cpu_seconds']:.0f} s"
+
+
+def _start(
+    work: Path, settings: Settings, name: str, seed: int
+) -> tuple[World, TunaProcessor, TunaForConditionalGeneration]:
+    """An arm before instruction tuning, its connector aligned."""
     torch.set_num_threads(1)
-    started = time.process_time()
-    arm = next(arm for arm in ARMS if arm.name == name)
     world = prepare(work, settings, 1)
-    split = split_kinds(seed)
     processor = make_processor(world.llama, settings)
-    model = make_model(world.llama, settings, processor, arm, seed)
+    model = make_model(world.llama, settings, processor, arm_named(name), seed)
+    scenes = pool_scenes(settings.tuning_pool)
+    path, split = _connector_path(work, seed), split_kinds(seed)
+    align(path, model, processor, scenes, world.pool, split, settings, seed)
+    return world, processor, model
+
+
+def run_arm(work: Path, settings: Settings, seed: int, name: str) -> str:
+    """Train one arm with one seed, ask everything of it, and keep the scores."""
+    started, arm, split = time.process_time(), arm_named(name), split_kinds(seed)
+    world, processor, model = _start(work, settings, name, seed)
     told = _told(arm, world, settings, seed, "pool")
     data = TuningSet(pool_scenes(settings.tuning_pool), world.pool, told)
     loss = tune(model, processor, arm, data, split, settings, seed)
-    said = []
+    said = [f"tuned in {time.process_time() - started:.0f} s"]
     for one in asked_with(arm):
         model.apply_control(one.control)
         answered = _ask_everything(model, processor, one, world, settings, seed)
@@ -164,6 +195,8 @@ def run_arm(work: Path, settings: Settings, name: str, seed: int) -> str:
         write_run(_run_path(work, one, seed), run)
         main = run.scores[MAIN]
         said.append(f"seen {main['seen']['name']:.3f} unseen {main['unseen']['name']:.3f}")
+        if CHECK in run.scores:
+            said.append(f"check {run.scores[CHECK]['seen']['name']:.3f}")
     return f"loss {loss:.3f}  {'; '.join(said)}  {time.process_time() - started:.0f} s"
 
 
@@ -203,6 +236,8 @@ def _ask_everything(
     groups = ("seen", "unseen", "fashion")
     told = _told(arm, world, settings, seed, "test")
     answered = ask(*shared, told, split, MAIN, groups)
+    if arm.name == "baseline":
+        answered += _ask_check(model, processor, arm, world, settings, split)
     if arm.control.source in ("retrieved", "captions"):
         found = world.lookups.test[FASHION]
         answered += ask(*shared, found, split, FASHION, ("fashion",))
@@ -215,6 +250,32 @@ def _ask_everything(
             else:
                 answered += ask(*shared, found, split, condition, _CURVE_GROUPS, names_only=True)
     return answered
+
+
+def _ask_check(
+    model: TunaForConditionalGeneration,
+    processor: TunaProcessor,
+    arm: Arm,
+    world: World,
+    settings: Settings,
+    split: KindSplit,
+) -> list[Answered]:
+    scenes = pool_scenes(settings.tuning_pool)
+    rows = check_rows(scenes, split)
+    features = Features(world.pool.grid[rows], world.pool.vectors[rows])
+    told, chosen = [EMPTY] * len(rows), [scenes[row] for row in rows]
+    return ask(
+        model,
+        processor,
+        arm,
+        chosen,
+        features,
+        told,
+        split,
+        CHECK,
+        ("seen",),
+        names_only=True,
+    )
 
 
 def _asked_before(answered: list[Answered], condition: str) -> list[Answered]:
@@ -244,6 +305,10 @@ def gather(work: Path, settings: Settings, world: World) -> Results:
         "tagger": right_kind_share(scenes, tagger_tags(world.test, lookups.vocabulary, settings)),
     }
     return Results(dataclasses.asdict(settings), facts, tuple(runs))
+
+
+def _connector_path(work: Path, seed: int) -> Path:
+    return work / "connectors" / f"{seed:02d}.safetensors"
 
 
 def _run_path(work: Path, arm: Arm, seed: int) -> Path:

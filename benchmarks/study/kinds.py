@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from demo.world import SPLITS, Scene, all_kinds, sample_scene
 
 TUNING_DOMAIN = "street"
 _UNSEEN_SHARE = 1 / 3
 _ALONE_SHARE = 0.7
+# Of the pool, each so-manieth picture is not learned from: settings are chosen on these.
+_CHECK_EVERY = 16
 # Away from the photos of demo.shards (offset 0) and of demo.retrieval (1 << 32).
 _TEST_OFFSET = 1 << 33
 
@@ -59,6 +61,17 @@ def seen_rows(scenes: Iterable[Scene], split: KindSplit) -> list[int]:
         for row, scene in enumerate(scenes)
         if all(spec.kind.name in split.seen for spec in scene.objects)
     ]
+
+
+def tuned_rows(scenes: Iterable[Scene], split: KindSplit) -> list[int]:
+    """Rows of `seen_rows` that may be learned from."""
+    return [row for row in seen_rows(scenes, split) if row % _CHECK_EVERY]
+
+
+def check_rows(scenes: Sequence[Scene], split: KindSplit) -> list[int]:
+    """Rows of `seen_rows` with one object that no training uses; settings are chosen by them."""
+    rows = seen_rows(scenes, split)
+    return [row for row in rows if row % _CHECK_EVERY == 0 and len(scenes[row].objects) == 1]
 
 
 def test_scenes(per_kind: int, every: int = 1) -> list[Scene]:

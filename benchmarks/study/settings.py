@@ -22,6 +22,7 @@ class Settings:
         max_tags: tags of a picture at most.
         layers, width, heads: of the Llama.
         text_steps, text_batch, text_rate: its training on text, in AdamW steps.
+        align_steps, align_batch, align_rate: training of the connector on captions, before.
         tuning_steps, tuning_batch: instruction tuning; pictures are seen in ever new orders.
         connector_rate: highest learning rate of connector, cross-attention and LION's token, which
             begin untrained; LLaVA trains its connector with 1e-3 before it tunes.
@@ -47,6 +48,9 @@ class Settings:
     text_steps: int = 800
     text_batch: int = 64
     text_rate: float = 3e-3
+    align_steps: int = 300
+    align_batch: int = 128
+    align_rate: float = 2e-3
     tuning_steps: int = 160
     tuning_batch: int = 32
     connector_rate: float = 2e-3
@@ -81,6 +85,8 @@ TOY = Settings(
     heads=2,
     text_steps=4,
     text_batch=8,
+    align_steps=2,
+    align_batch=8,
     tuning_steps=2,
     tuning_batch=8,
     noise_shares=(0.0, 0.5),

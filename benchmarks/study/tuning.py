@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.study.arms import Arm
-from benchmarks.study.kinds import KindSplit, seen_rows
+from benchmarks.study.kinds import KindSplit, tuned_rows
 from benchmarks.study.language_model import rate_share
 from benchmarks.study.pictures import Features
 from benchmarks.study.questions import Question, conversation
@@ -75,7 +75,7 @@ def tune(
         The loss, smoothed over about twenty steps.
     """
     rng = random.Random(f"study tuning {seed}")
-    rows = seen_rows(data.scenes, split)
+    rows = tuned_rows(data.scenes, split)
     control = arm.control if arm.control.tags_in_training else CONTROLS["no_tags"]
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = parameter_groups(model, settings)
