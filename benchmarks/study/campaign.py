@@ -301,6 +301,10 @@ def gather(work: Path, settings: Settings, world: World) -> Results:
             "street": settings.street_shards * settings.shard_size,
             "fashion": settings.fashion_shards * settings.shard_size,
         },
+        "connectors": {
+            path.stem: json.loads(path.read_text())
+            for path in sorted((work / "connectors").glob("*.json"))
+        },
         "retrieval": found,
         "tagger": right_kind_share(scenes, tagger_tags(world.test, lookups.vocabulary, settings)),
     }

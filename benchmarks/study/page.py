@@ -13,6 +13,7 @@ from benchmarks.study.results import Results
 from benchmarks.study.statistics import Estimate
 from index.report_page.plots import Frame, Line
 
+WHOLE_SEEDS = 5
 _FINDINGS = Path(__file__).with_name("findings.md")
 _TASKS = ("colour", "pattern", "material")
 _POPE = ("exists", "exists precision", "exists recall", "exists f1", "exists yes")
@@ -31,7 +32,8 @@ Datastores hold captioned pictures of all kinds, and are made by `tagmine build`
 
 def render(results: Results) -> tuple[str, dict[str, str]]:
     """The page, and its curves by file name."""
-    sections = [_INTRODUCTION, _setting(results), _naming_table(results), _claims(results)]
+    sections = [_INTRODUCTION, *_first_look(results), _setting(results)]
+    sections += [_naming_table(results), _claims(results)]
     sections += [_findings(results), _attribute_table(results), _pope_table(results)]
     sections.append(_swap_table(results))
     curves: dict[str, str] = {}
@@ -42,6 +44,18 @@ def render(results: Results) -> tuple[str, dict[str, str]]:
         sections.append(text)
         curves[f"study-{name}.svg"] = curve
     return "\n".join(sections), curves
+
+
+def _first_look(results: Results) -> list[str]:
+    """A warning where the page shows less than the whole study."""
+    seeds, arms = len(results.seeds()), len(_arms(results))
+    if seeds >= WHOLE_SEEDS and arms == len(ARMS):
+        return []
+    return [
+        f"> **A first look, not the study:** {seeds} of {WHOLE_SEEDS} seeds, {arms} of "
+        f"{len(ARMS)} arms. One seed has no interval, so that no claim is shown or refuted by it. "
+        "`make study` runs the rest.\n"
+    ]
 
 
 def _setting(results: Results) -> str:
@@ -56,6 +70,12 @@ def _setting(results: Results) -> str:
         f"{facts['llama']['parameters']:,} parameters, {facts['llama']['words']} words, "
         f"{results.settings['text_steps']} steps on text. Asked about new descriptions in words, "
         f"it gets {_percent(facts['llama']['reading'])} of the answers' words right.",
+        f"- First stage, as LLaVA-1.5's: {results.settings['align_steps']} steps of "
+        f"{results.settings['align_batch']} pictures of seen kinds with a caption train the "
+        f"connector alone, at {results.settings['align_rate']:g} at most; all arms of a seed begin "
+        "with that connector. Its size was chosen by how many seen kinds the model without tags "
+        "then names on pictures that are in no training and not in the test: "
+        f"{_mean(results, 'baseline', 'check', 'seen', 'name')} %.",
         f"- Tuning: {results.settings['tuning_steps']} steps of "
         f"{results.settings['tuning_batch']} conversations, AdamW, "
         f"{results.settings['connector_rate']:g} at most for connector and cross-attention, "

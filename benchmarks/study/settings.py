@@ -35,7 +35,7 @@ class Settings:
     """
 
     tuning_pool: int = 9000
-    test_per_kind: int = 3
+    test_per_kind: int = 2
     test_every: int = 1
     shard_size: int = 64
     street_shards: int = 64
@@ -49,9 +49,9 @@ class Settings:
     text_batch: int = 64
     text_rate: float = 3e-3
     align_steps: int = 300
-    align_batch: int = 128
-    align_rate: float = 2e-3
-    tuning_steps: int = 160
+    align_batch: int = 64
+    align_rate: float = 1e-2
+    tuning_steps: int = 48
     tuning_batch: int = 32
     connector_rate: float = 2e-3
     tuning_rate: float = 2e-4
