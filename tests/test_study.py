@@ -11,10 +11,19 @@ import pytest
 import torch
 
 from benchmarks.study import campaign
+from benchmarks.study.alignment import align, captioned
 from benchmarks.study.arms import ARMS, arm_named
 from benchmarks.study.asking import greedy_answers
 from benchmarks.study.claims import Claim
-from benchmarks.study.kinds import KindSplit, pool_scenes, seen_rows, split_kinds, test_scenes
+from benchmarks.study.kinds import (
+    KindSplit,
+    check_rows,
+    pool_scenes,
+    seen_rows,
+    split_kinds,
+    test_scenes,
+    tuned_rows,
+)
 from benchmarks.study.language_model import answer_labels, load_tokenizer
 from benchmarks.study.lookups import MAIN, NOISE, look_up_tuning, texts_without
 from benchmarks.study.page import render
@@ -32,7 +41,7 @@ from benchmarks.study.statistics import estimate, paired
 from benchmarks.study.texts import turn
 from benchmarks.study.tuning import turns_of
 from demo.shards import ShardOptions, scenes_of
-from demo.world import all_kinds, draw
+from demo.world import all_kinds, caption, draw
 from tagmine.errors import ConfigurationError
 
 # pytest would take these for tests.
@@ -67,6 +76,47 @@ def test_tuning_pictures_hold_seen_kinds_only():
     assert 0 < len(rows) < len(scenes)
     kinds = {spec.kind.name for row in rows for spec in scenes[row].objects}
     assert kinds <= split.seen
+
+
+def test_no_training_uses_the_pictures_by_which_settings_are_chosen():
+    scenes, split = pool_scenes(300), split_kinds(0)
+    tuned, checked = tuned_rows(scenes, split), check_rows(scenes, split)
+    assert tuned and checked and not set(tuned) & set(checked)
+    assert set(tuned) | set(checked) <= set(seen_rows(scenes, split))
+    assert all(len(scenes[row].objects) == 1 for row in checked)
+
+
+def test_the_first_stage_trains_the_connector_alone_and_is_kept(toy, tmp_path):
+    work, _ = toy
+    world = campaign.prepare(work, TOY, 1)
+    processor = make_processor(world.llama, TOY)
+    shared = (processor, pool_scenes(TOY.tuning_pool), world.pool, split_kinds(0), TOY, 0)
+    model, again = (
+        make_model(world.llama, TOY, processor, arm_named(name), 0) for name in ("tuna", "lion")
+    )
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    trainable = {name for name, value in model.named_parameters() if value.requires_grad}
+    align(tmp_path / "00.safetensors", model, *shared)
+    now = dict(model.named_parameters())
+    changed = {name for name, value in now.items() if not torch.equal(value, before[name])}
+    assert changed and all("multi_modal_projector" in name for name in changed)
+    assert trainable == {name for name, value in now.items() if value.requires_grad}
+    align(tmp_path / "00.safetensors", again, *shared)
+    for name, value in again.model.multi_modal_projector.named_parameters():
+        assert torch.equal(value, now[f"model.multi_modal_projector.{name}"])
+
+
+def test_a_caption_is_learned_and_its_picture_is_not(toy):
+    work, _ = toy
+    processor = make_processor(work / "llama", TOY)
+    scenes = pool_scenes(3)
+    batch = captioned(scenes, processor, random.Random(0))
+    rng = random.Random(0)
+    for row, scene in enumerate(scenes):
+        learned = batch["labels"][row][batch["labels"][row] >= 0]
+        words = processor.tokenizer.encode(caption(scene, rng).text, add_special_tokens=False)
+        assert learned.tolist() == [*words, processor.tokenizer.eos_token_id]
+        assert int(batch["attention_mask"][row].sum()) == 1 + 16 + len(learned)
 
 
 def test_no_test_picture_is_in_the_datastore_or_the_tuning_set():
@@ -137,6 +187,9 @@ def test_the_toy_page_is_that_of_its_results(toy, tmp_path):
     write_results(tmp_path / "study.json", results)
     page, curves = render(read_results(tmp_path / "study.json"))
     assert "TUNA (softmax" in page and "|---|" in page
+    # One seed has no interval: the page says so, and no claim is shown or refuted.
+    assert "A first look, not the study:** 1 of 5 seeds, 3 of 11 arms" in page
+    assert "| not shown |" in page and "| yes |" not in page and "| no |" not in page
     share = results.estimate("tuna", MAIN, "seen", "exists").mean
     assert f"| {100 * share:.1f} |" in page
     assert sorted(curves) == ["study-encoder.svg", "study-noise.svg", "study-size.svg"]

@@ -73,10 +73,10 @@ class Settings:
 
 FULL = Settings()
 TOY = Settings(
-    tuning_pool=80,
+    tuning_pool=64,
     test_per_kind=1,
-    test_every=10,
-    shard_size=40,
+    test_every=16,
+    shard_size=20,
     street_shards=2,
     fashion_shards=1,
     max_tags=6,
