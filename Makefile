@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test bench bench-index tags-page lint clean
+.PHONY: setup demo test bench bench-index study tags-page lint clean
 
 setup: .venv/ready
 
@@ -40,10 +40,14 @@ bench-index: setup
 	$(BIN)/python -m benchmarks.index_search --count 1000000 --key IVF2048,PQ32x8 --threads 1
 	$(BIN)/python -m benchmarks.index_memory --counts 250000 1000000 4000000
 
+# docs/study.md: under half an hour on two quiet cores. Stages that are finished are kept in study-out.
+study: setup
+	$(BIN)/python -m benchmarks.study --work study-out
+
 # Scores, examples and timings of docs/tags.md, from the real data in DATA.
 DATA ?= ../shared/data
 tags-page: setup
 	$(BIN)/python -m benchmarks.tags_page --data $(DATA)
 
 clean:
-	rm -rf demo-out build dist *.egg-info
+	rm -rf demo-out study-out build dist *.egg-info

@@ -67,8 +67,10 @@ class TagCrossAttention(nn.Module):
         with torch.autocast(grid.device.type, enabled=False):
             scale = self.logit_scale.float().exp().clamp(max=_MAX_LOGIT_SCALE)
             attention = (scale * asked @ keys.transpose(1, 2)).softmax(dim=-1)
-        looked = attention.to(grid.dtype) @ self.value(grid)
-        return self.output(looked), attention
+        # The value projection of a mean is the mean of projections, and there are fewer tags than
+        # cells.
+        looked = attention.to(grid.dtype) @ grid
+        return self.output(self.value(looked)), attention
 
 
 class CachedTextTower(nn.Module):

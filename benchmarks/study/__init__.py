@@ -1,0 +1,1 @@
+"""TUNA's claims in miniature, in the drawn world: `python -m benchmarks.study`."""

@@ -1,0 +1,64 @@
+"""Run the study in miniature and write docs/study.md.
+
+    python -m benchmarks.study [--work study-out] [--seeds 5] [--workers 2]
+    python -m benchmarks.study --render
+
+Stages that are finished are kept in the work folder, so that an interrupted study goes on where it
+was. --render writes the page again from docs/study.json alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.study.settings import PRESETS
+
+_DOCS = Path(__file__).parents[2] / "docs"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the study."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--work", type=Path, default=Path("study-out"), help="folder of the stages")
+    parser.add_argument("--docs", type=Path, default=_DOCS, help="where the page goes")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds, from 0 on")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="full", help="sizes")
+    parser.add_argument("--render", action="store_true", help="only write the page again")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run what is not finished, and write the results and the page."""
+    arguments = make_parser().parse_args(argv)
+    # Before torch and FAISS are loaded: processes share the cores, each with one thread.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from benchmarks.study.page import render
+    from benchmarks.study.results import read_results, write_results
+
+    stored = arguments.docs / "study.json"
+    if not arguments.render:
+        from benchmarks.study.campaign import run_all
+
+        seeds = range(arguments.seeds)
+        settings = PRESETS[arguments.preset]
+        arguments.docs.mkdir(parents=True, exist_ok=True)
+        results = run_all(arguments.work, settings, seeds, arguments.workers)
+        write_results(stored, results)
+    page, curves = render(read_results(stored))
+    (arguments.docs / "study.md").write_text(page, encoding="utf-8")
+    for name, curve in curves.items():
+        (arguments.docs / name).write_text(curve, encoding="utf-8")
+    print(f"wrote {arguments.docs / 'study.md'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,332 @@
+"""docs/study.md and its curves, from the stored results alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.study.arms import ARMS, Arm
+from benchmarks.study.claims import CLAIMS
+from benchmarks.study.curves import curve_file
+from benchmarks.study.results import Results
+from benchmarks.study.statistics import Estimate
+from index.report_page.plots import Frame, Line
+
+WHOLE_SEEDS = 5
+_FINDINGS = Path(__file__).with_name("findings.md")
+_TASKS = ("colour", "pattern", "material")
+_POPE = ("exists", "exists precision", "exists recall", "exists f1", "exists yes")
+_INTRODUCTION = """# The study in miniature
+
+Written by `make study` (`python -m benchmarks.study`) from `docs/study.json`; do not edit.
+`python -m benchmarks.study --render` writes it again without running anything.
+
+In the drawn world of `demo/world`, the demo CLIP knows every kind of object, and a small Llama has
+read about every kind. Connector and Llama are then tuned on questions about street pictures in
+which a third of the street's kinds never occurs, nor any kind of fashion. What CLIP sees and the
+Llama could say, the connector between them has never learned: the alignment gap, made on purpose.
+Datastores hold captioned pictures of all kinds, and are made by `tagmine build`.
+"""
+
+
+def render(results: Results) -> tuple[str, dict[str, str]]:
+    """The page, and its curves by file name."""
+    sections = [_INTRODUCTION, *_first_look(results), _setting(results)]
+    sections += [_naming_table(results), _claims(results)]
+    sections += [_findings(results), _attribute_table(results), _pope_table(results)]
+    sections.append(_swap_table(results))
+    curves: dict[str, str] = {}
+    for name, build in (("size", _size), ("noise", _noise), ("encoder", _encoder)):
+        if not any(name in arm.curves for arm in _arms(results)):
+            continue
+        text, curve = build(results)
+        sections.append(text)
+        curves[f"study-{name}.svg"] = curve
+    return "\n".join(sections), curves
+
+
+def _first_look(results: Results) -> list[str]:
+    """A warning where the page shows less than the whole study."""
+    seeds, arms = len(results.seeds()), len(_arms(results))
+    if seeds >= WHOLE_SEEDS and arms == len(ARMS):
+        return []
+    return [
+        f"> **A first look, not the study:** {seeds} of {WHOLE_SEEDS} seeds, {arms} of "
+        f"{len(ARMS)} arms. One seed has no interval, so that no claim is shown or refuted by it. "
+        "`make study` runs the rest.\n"
+    ]
+
+
+def _setting(results: Results) -> str:
+    facts, seeds = results.facts, results.seeds()
+    words = [
+        "## How it is measured",
+        f"- Seeds: {', '.join(map(str, seeds))}. A seed draws which kinds are unseen, the tuning "
+        "pictures and questions, and the first weights of connector and cross-attention. Numbers "
+        "are percentages: the mean over seeds ± half of its 95 % interval (Student's t); "
+        "differences are paired by seed. The Llama and the datastores are the same for all seeds.",
+        f"- Llama: {results.settings['layers']} layers × {results.settings['width']}, "
+        f"{facts['llama']['parameters']:,} parameters, {facts['llama']['words']} words, "
+        f"{results.settings['text_steps']} steps on text. Asked about new descriptions in words, "
+        f"it gets {_percent(facts['llama']['reading'])} of the answers' words right.",
+        f"- First stage, as LLaVA-1.5's: {results.settings['align_steps']} steps of "
+        f"{results.settings['align_batch']} pictures of seen kinds with a caption train the "
+        f"connector alone, at {results.settings['align_rate']:g} at most; all arms of a seed begin "
+        "with that connector. Its size was chosen by how many seen kinds the model without tags "
+        "then names on pictures that are in no training and not in the test: "
+        f"{_mean(results, 'baseline', 'check', 'seen', 'name')} %.",
+        f"- Tuning: {results.settings['tuning_steps']} steps of "
+        f"{results.settings['tuning_batch']} conversations, AdamW, "
+        f"{results.settings['connector_rate']:g} at most for connector and cross-attention, "
+        f"{results.settings['tuning_rate']:g} for the Llama; the CLIP towers are frozen.",
+        f"- Test: {facts['test']['street']} street and {facts['test']['fashion']} fashion "
+        "pictures of one object, held out: in no datastore and no tuning set. An answer is right "
+        "when greedy decoding gives it word for word, up to its end. Absent kinds of yes/no "
+        "questions come from the picture's own group, half of them of the same category.",
+        f"- Retrieval: {results.settings['neighbours']} neighbours, at most "
+        f"{results.settings['max_tags']} tags; tuning pictures ask the street datastore of "
+        f"{facts['store']['street']:,} images, copies and images with unseen kinds left out: "
+        "tuning meets unseen kinds neither in pictures nor as tags. A tag names the right kind for "
+        f"{_percent(facts['retrieval']['main']['street'])} of the street pictures.",
+        "- Grid features and embeddings of pictures are worked out once and handed to the model in "
+        "place of pixels; everything behind the vision tower is TunaForConditionalGeneration.",
+        "",
+    ]
+    return "\n".join(words)
+
+
+def _naming_table(results: Results) -> str:
+    rows = [
+        [
+            arm.title,
+            *(_mean(results, arm.name, "main", group, "name") for group in _GROUPS),
+            _signed(results.gain((arm.name, "main"), ("baseline", "main"), "unseen", "name")),
+        ]
+        for arm in _arms(results)
+    ]
+    head = ["", "seen kinds", "unseen kinds", "fashion", "unseen, over LLaVA"]
+    return (
+        "## Naming: “what is the main thing in the picture?”\n\nAll with the street datastore, "
+        "which holds no fashion.\n\n" + _table(head, rows)
+    )
+
+
+_GROUPS = ("seen", "unseen", "fashion")
+
+
+def _claims(results: Results) -> str:
+    rows = [
+        [claim.text, claim.measure, _signed(claim.difference(results)), claim.verdict(results)]
+        for claim in CLAIMS
+        if {claim.first[0], claim.second[0]} <= {arm.name for arm in _arms(results)}
+    ]
+    return "## What must come out\n\n" + _table(["claim", "measured", "difference", "found"], rows)
+
+
+def _findings(results: Results) -> str:
+    return _FINDINGS.read_text(encoding="utf-8") if _FINDINGS.exists() else ""
+
+
+def _attribute_table(results: Results) -> str:
+    head = ["", *(f"{task}, {group}" for task in _TASKS for group in ("seen", "unseen"))]
+    rows = [
+        [
+            arm.title,
+            *(
+                _mean(results, arm.name, "main", group, task)
+                for task in _TASKS
+                for group in ("seen", "unseen")
+            ),
+        ]
+        for arm in _arms(results)
+    ]
+    return (
+        "## Attributes: “what colour is it?”, pattern, material\n\nThe kind is not named in the "
+        "question.\n\n" + _table(head, rows)
+    )
+
+
+def _pope_table(results: Results) -> str:
+    head = ["", "pictures", "accuracy", "precision", "recall", "F1", "yes"]
+    rows = [
+        [
+            arm.title,
+            group,
+            *(_mean(results, arm.name, "main", group, measure) for measure in _POPE),
+        ]
+        for arm in _arms(results)
+        for group in ("seen", "unseen")
+    ]
+    return "## POPE's questions: “is there a … in the picture?”\n\n" + _table(head, rows)
+
+
+def _swap_table(results: Results) -> str:
+    rows = []
+    for arm in _arms(results):
+        for condition, store in (("main", "street"), ("fashion datastore", "fashion")):
+            if condition in results.conditions(arm.name):
+                cells = [
+                    _mean(results, arm.name, condition, "fashion", measure)
+                    for measure in ("name", "exists", "colour", "pattern", "material")
+                ]
+                rows.append([arm.title, store, *cells])
+    head = ["", "datastore", "name", "yes/no", "colour", "pattern", "material"]
+    return (
+        "## Another domain by swapping the datastore\n\nTuned on street pictures with the street "
+        "datastore, then asked about fashion; nothing is trained between the rows.\n\n"
+        + _table(head, rows)
+    )
+
+
+def _size(results: Results) -> tuple[str, str]:
+    shards = results.settings["shard_size"]
+    found = _curve(results, ["tuna"], "shards ")
+    points = [(value * shards, cells) for value, cells in found]
+    hits = results.facts["retrieval"]
+    rows = [
+        [f"{x:,.0f}", f"{x / shards:g}×", _percent(hits[f"shards {x / shards:g}"]["street"]), *c]
+        for x, c in points
+    ]
+    head = ["images", "size", "right kind among the tags", "seen", "unseen"]
+    frame = Frame(
+        "size", "Naming against datastore size", "Two rising curves.", "images", "named right"
+    )
+    curve = _drawn(results, frame, ["tuna"], "shards ", lambda value: value * shards)
+    text = _question(
+        "How large must the datastore be?",
+        "TUNA, tuned once with the largest datastore; the smaller ones are its earlier states, as "
+        "`tagmine build` into one folder made them.",
+        head,
+        rows,
+        "study-size.svg",
+    )
+    return text, curve
+
+
+def _noise(results: Results) -> tuple[str, str]:
+    arms = [arm for arm in _arms(results) if "noise" in arm.curves]
+    names = [arm.name for arm in arms]
+    rows = [[f"{value:.0%}", *cells] for value, cells in _curve(results, names, "wrong tags ")]
+    head = ["wrong tags", *(f"{arm.title}, {group}" for arm in arms for group in _GROUPS[:2])]
+    frame = Frame(
+        "noise",
+        "Naming against wrong tags",
+        "Falling curves.",
+        "share of wrong tags",
+        "unseen kinds named right",
+    )
+    curve = _drawn(results, frame, names, "wrong tags ", lambda value: value, ("unseen",))
+    text = _question(
+        "How many wrong tags does it bear?",
+        "That share of each picture's tags is replaced by tags drawn from the datastore's "
+        "vocabulary, which stand where the replaced ones stood; the models were tuned with tags as "
+        "they are retrieved.",
+        head,
+        rows,
+        "study-noise.svg",
+    )
+    return text, curve
+
+
+def _encoder(results: Results) -> tuple[str, str]:
+    hits = results.facts["retrieval"]
+    found = _curve(results, ["tuna"], "encoder noise ")
+    rows = [
+        [f"{value:g}", _percent(hits[f"encoder noise {value:g}"]["street"]), *cells]
+        for value, cells in found
+    ]
+    head = ["noise", "right kind among the tags", "seen", "unseen"]
+    frame = Frame(
+        "encoder",
+        "Naming against encoder strength",
+        "Rising curves.",
+        "share of pictures with their kind among the tags",
+        "named right",
+    )
+    curve = _drawn(
+        results,
+        frame,
+        ["tuna"],
+        "encoder noise ",
+        lambda value: hits[f"encoder noise {value:g}"]["street"],
+    )
+    text = _question(
+        "How strong must the encoder be?",
+        "The demo CLIP, made weaker: before the search, a Gaussian vector of the expected length "
+        "“noise” is added to every unit-norm embedding, of the datastore and of the picture asked. "
+        "The model and its vision tower stay as they are, so that this is the strength of the "
+        "retrieval alone.",
+        head,
+        rows,
+        "study-encoder.svg",
+    )
+    return text, curve
+
+
+def _question(title: str, how: str, head: list[str], rows: list[list[str]], file: str) -> str:
+    return f"## {title}\n\n{how} Naming accuracy.\n\n{_table(head, rows)}\n![{title}]({file})\n"
+
+
+def _curve(results: Results, arms: Sequence[str], prefix: str) -> list[tuple[float, list[str]]]:
+    return [
+        (
+            value,
+            [
+                _mean(results, arm, condition, group, "name")
+                for arm in arms
+                for group in ("seen", "unseen")
+            ],
+        )
+        for value, condition in _points(results, arms[0], prefix)
+    ]
+
+
+def _points(results: Results, arm: str, prefix: str) -> list[tuple[float, str]]:
+    found = [c for c in results.conditions(arm) if c.startswith(prefix)]
+    return sorted((float(condition.removeprefix(prefix)), condition) for condition in found)
+
+
+def _drawn(results, frame, arms, prefix, place, groups=("seen", "unseen")) -> str:
+    titles = {arm.name: arm.title for arm in ARMS}
+    lines = []
+    for arm in arms:
+        for group in groups:
+            points = sorted(
+                (place(value), results.estimate(arm, condition, group, "name").mean)
+                for value, condition in _points(results, arm, prefix)
+            )
+            lines.append(Line(f"{titles[arm]}: {group} kinds", tuple(points)))
+    return curve_file(frame, lines)
+
+
+def _arms(results: Results) -> list[Arm]:
+    there = {run.arm for run in results.runs}
+    return [arm for arm in ARMS if arm.name in there]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _mean(results: Results, arm: str, condition: str, group: str, measure: str) -> str:
+    """A mean as text; a dash where a small study has no such question."""
+    if not results.has(arm, condition, group, measure):
+        return "–"
+    return _cell(results.estimate(arm, condition, group, measure))
+
+
+def _cell(value: Estimate) -> str:
+    half = "" if math.isinf(value.half) else f" ± {100 * value.half:.1f}"
+    return f"{100 * value.mean:.1f}{half}"
+
+
+def _signed(value: Estimate) -> str:
+    half = "" if math.isinf(value.half) else f" ± {100 * value.half:.1f}"
+    return f"{100 * value.mean:+.1f}{half}"
