@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from index.report_page.plots import Frame, Line, line_plot
+from index.report_page.plots import Frame, Series, line_plot
 from index.report_page.style import DARK, LIGHT, SERIES
 
 _ROW = 20
@@ -25,9 +25,9 @@ _STYLE = (
 )
 
 
-def curve_file(frame: Frame, lines: Sequence[Line]) -> str:
+def curve_file(frame: Frame, lines: Sequence[Series]) -> str:
     """A line plot with its legend below, as the text of an SVG file."""
-    plot = line_plot(frame, lines, None)
+    plot = line_plot(frame, lines)
     height = 270 + _ROW * len(lines)
     plot = plot.replace(
         '<svg viewBox="0 0 400 270"',

@@ -11,7 +11,7 @@ from benchmarks.study.claims import CLAIMS
 from benchmarks.study.curves import curve_file
 from benchmarks.study.results import Results
 from benchmarks.study.statistics import Estimate
-from index.report_page.plots import Frame, Line
+from index.report_page.plots import Frame, Series
 
 WHOLE_SEEDS = 5
 _FINDINGS = Path(__file__).with_name("findings.md")
@@ -296,7 +296,7 @@ def _drawn(results, frame, arms, prefix, place, groups=("seen", "unseen")) -> st
                 (place(value), results.estimate(arm, condition, group, "name").mean)
                 for value, condition in _points(results, arm, prefix)
             )
-            lines.append(Line(f"{titles[arm]}: {group} kinds", tuple(points)))
+            lines.append(Series(f"{titles[arm]}: {group} kinds", tuple(points)))
     return curve_file(frame, lines)
 
 

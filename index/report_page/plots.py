@@ -114,6 +114,20 @@ def scatter_plot(
     return _plot(frame, ticks, y, "".join(drawn))
 
 
+def line_plot(frame: Frame, series: Sequence[Series]) -> str:
+    """Values up to 1 against positive ones, the points of each series joined in their order."""
+    points = [point for one in series for point in one.points]
+    x, y = _wide_scale([p[0] for p in points]), _share_scale([p[1] for p in points])
+    drawn = []
+    for number, one in enumerate(series):
+        places = [(x.place(left), y.place(up)) for left, up in one.points]
+        line = "L".join(f"{left:.1f} {up:.1f}" for left, up in places)
+        marks = "".join(_shape(number, *place) for place in places)
+        drawn.append(f'<g class="s{number % SERIES}"><path class="lines" d="M{line}"/>{marks}</g>')
+    ticks = [(x.place(tick), _tick(tick)) for tick in x.ticks()]
+    return _plot(frame, ticks, y, "".join(drawn))
+
+
 def scatter_legend(series: Sequence[Series], path: str, ring: str) -> str:
     """What stands in a `scatter_plot`; `path` and `ring` are "" where there is none."""
     items = [
