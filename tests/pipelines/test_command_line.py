@@ -90,8 +90,11 @@ def test_the_readme_and_the_pages_name_only_flags_that_exist():
     known |= {"--wds_caption_key", "--batch_size"}
     for page in ("README.md", "docs/commands.md"):
         text = (ROOT / page).read_text()
+        # `tagmine-tuna` has flags of its own; its guide is run by a test.
         lines = [
-            line for line in text.splitlines() if "tagmine" in line or line.startswith("| `--")
+            line
+            for line in text.splitlines()
+            if "tagmine" in line.replace("tagmine-tuna", "") or line.startswith("| `--")
         ]
         used = set(re.findall(r"(?<![\w-])(--[a-z][a-z_-]*)", "\n".join(lines)))
         assert used <= known, used - known
