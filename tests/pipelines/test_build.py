@@ -272,7 +272,7 @@ def test_an_index_by_key_from_one_process_or_two(tmp_path, shards, tiny_clip, ta
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--index-key", "Nonsense9"], "--index-key Nonsense9"),
+        (["--index-key", "Nonsense9"], "--index-key 'Nonsense9'"),
         (["--max-index-memory-usage", "1k"], "Allow at least"),
         (["--index-key", "IVF4,Flat"], "at least 156 vectors"),
     ],
