@@ -111,7 +111,7 @@ class DatastoreRetriever:
         if not len(images):
             return []
         vectors = embed_pictures(self.encoder, images)
-        found = [look_up(opened, vectors, self._wanted)[0] for opened in self.datastores]
+        found = [look_up(opened, vectors, self._wanted).answers for opened in self.datastores]
         if len(found) == 1:
             answers = found[0]
         else:
