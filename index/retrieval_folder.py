@@ -92,6 +92,8 @@ class RetrievalSummary:
         images: what became of the images.
         with_copies: images of which the datastore has copies, which were left out.
         rows: of a file of instructions, its rows; None for shards.
+        with_own_key: images that the datastore has under their own key, which were left out; None
+            where a part does not say, as those of an older tagmine.
     """
 
     __pydantic_config__ = _STRICT
@@ -101,6 +103,7 @@ class RetrievalSummary:
     images: StageCount
     with_copies: _Count
     rows: InstructionRows | None = None
+    with_own_key: _Count | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class RetrievalFooter:
 
     pin: RetrievalPin
     with_copies: _Count
+    with_own_key: _Count | None = None
 
 
 def to_metadata(footer: PartFooter, more: RetrievalFooter) -> dict[bytes, bytes]:

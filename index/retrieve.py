@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -94,6 +94,20 @@ class RetrieveOptions:
     limits: ImageLimits = ImageLimits()
 
 
+class LookedUp(NamedTuple):
+    """What the datastore knows of images.
+
+    Attributes:
+        answers: one for each image.
+        with_copies: how many have a copy in the datastore, left out by its cosine.
+        with_own_key: how many are in the datastore under a key of their own, left out by it.
+    """
+
+    answers: list[Answer]
+    with_copies: int
+    with_own_key: int
+
+
 @dataclasses.dataclass(slots=True)
 class _Picture:
     row_id: int
@@ -106,7 +120,7 @@ def look_up(
     vectors: np.ndarray,
     wanted: LookUp,
     names: Sequence[Sequence[str]] = (),
-) -> tuple[list[Answer], int]:
+) -> LookedUp:
     """What the datastore knows of images.
 
     Args:
@@ -114,9 +128,6 @@ def look_up(
         vectors: [n, dim], of unit norm.
         wanted: how much, and what is left out.
         names: for each image the keys that the datastore may have it under.
-
-    Returns:
-        An answer for each, and how many have a copy in the datastore that was left out.
     """
     queries = np.asarray(vectors, np.float32)
     own = _own_ids(datastore, names) if wanted.exclude_own_key and len(names) else None
@@ -132,7 +143,7 @@ def look_up(
             exclude_keys=[own[row] for row in copied] if own else (),
             exclude_above=wanted.exclude_above,
         )
-    return datastore.answers(ids, scores), len(copied)
+    return LookedUp(datastore.answers(ids, scores), len(copied), sum(map(bool, own or ())))
 
 
 def _own_ids(datastore: Datastore, names: Sequence[Sequence[str]]) -> list[list[int]]:
@@ -204,7 +215,9 @@ def retrieve_part(
 
         def close(written: int) -> dict[bytes, bytes]:
             maker.footer = ledger.close(stream, written)
-            return to_metadata(maker.footer, RetrievalFooter(pin, maker.with_copies))
+            return to_metadata(
+                maker.footer, RetrievalFooter(pin, maker.with_copies, maker.with_own_key)
+            )
 
         write_retrievals(target, maker.rows(), close)
         report(stream.bytes_read, ledger.read)
@@ -241,7 +254,7 @@ class _PartMaker:
         self._ledger = ledger
         self._stream = stream
         self._report = report
-        self.with_copies = 0
+        self.with_copies = self.with_own_key = 0
 
     def rows(self) -> Iterator[tuple[str, Retrieval]]:
         """Key and retrieval of every image that can be used, in order."""
@@ -250,9 +263,10 @@ class _PartMaker:
             vectors = np.stack([vector for _, vector in block])
             names = [picture.names for picture, _ in block]
             wanted = self._options.look_up
-            answers, copied = look_up(self._datastore, vectors, wanted, names)
-            self.with_copies += copied
-            for (picture, _), answer in zip(block, answers, strict=True):
+            found = look_up(self._datastore, vectors, wanted, names)
+            self.with_copies += found.with_copies
+            self.with_own_key += found.with_own_key
+            for (picture, _), answer in zip(block, found.answers, strict=True):
                 yield picture.key, retrieval_of_answer(answer, wanted.max_tags)
 
     def _embed(self) -> Iterator[tuple[_Picture, np.ndarray]]:

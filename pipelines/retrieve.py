@@ -168,7 +168,9 @@ def _summarize(plan: RetrievePlan, pin: RetrievalPin) -> RetrievalSummary:
     found = [read_footers(plan.root / retrievals_path(source.part)) for source in plan.sources]
     counts = [StageCount(f.read, f.written, f.rejected) for f, _ in found]
     copies = sum(more.with_copies for _, more in found)
-    return RetrievalSummary(pin, len(found), sum_counts(counts), copies, plan.rows)
+    own = [more.with_own_key for _, more in found]
+    with_own_key = None if None in own else sum(own)
+    return RetrievalSummary(pin, len(found), sum_counts(counts), copies, plan.rows, with_own_key)
 
 
 def _print_summary(
@@ -176,6 +178,12 @@ def _print_summary(
 ) -> None:
     before = f"; {kept:,} of {summary.parts:,} parts were finished before" if kept else ""
     print_count(console, RETRIEVE, summary.images, before)
+    if summary.pin.exclude_own_key and summary.with_own_key is not None:
+        console.print(
+            f"         {summary.with_own_key:,} images are in the datastore under their own key, "
+            "which was left out",
+            soft_wrap=True,
+        )
     if summary.with_copies:
         console.print(
             f"         {summary.with_copies:,} images have copies in the datastore (cosine "

@@ -12,15 +12,23 @@ from typing import BinaryIO, TextIO
 from tagmine.errors import ConfigurationError
 
 SUFFIXES = (".json", ".jsonl")
-MAX_ROW = 16 << 20
-"""Characters (in a list) or bytes (in a line) of one row."""
+MAX_ROW = 8 << 20
+"""Bytes of one row; LLaVA-665K's longest conversation has under 1 MiB."""
 MAX_NAME = 4096
 
 _PIECE = 1 << 20
 _START = 1 << 16
 _SPACE = re.compile(r"[ \t\n\r]*")
-# No number is of use here; as int, one of 5,000 digits would be an error.
-_DECODER = json.JSONDecoder(parse_int=float)
+_MAX_DIGITS = 4000
+
+
+def _whole_number(digits: str) -> int | float:
+    # As int, one of 5,000 digits would be an error.
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
+
+
+DECODER = json.JSONDecoder(parse_int=_whole_number)
+"""Parses rows, for retrieval and training alike."""
 
 
 class BadRowError(ValueError):
@@ -33,7 +41,7 @@ class InstructionImages:
 
     Attributes:
         images: each `image` once, exactly as the file has it, in order of first mention.
-        with_image: rows that name one or more.
+        with_image: rows that name one.
         text_only: rows that name none.
         bad_rows: number of each row that cannot be used, from 0, and why.
     """
@@ -52,7 +60,7 @@ def read_instruction_images(path: Path) -> InstructionImages:
     """The images that a file of instructions names.
 
     The file is a JSON list of objects, or has one object a line. `image` is a path, or a list of
-    paths; a row without it is text only. Of each row nothing else is kept, so that memory does not
+    one; a row without it is text only. Of each row nothing else is kept, so that memory does not
     grow with the conversations.
 
     Raises:
@@ -65,38 +73,47 @@ def read_instruction_images(path: Path) -> InstructionImages:
     try:
         for number, row in enumerate(_rows(path)):
             try:
-                named = images_of_row(row)
+                named = image_of_row(row)
             except BadRowError as error:
                 bad.append((number, str(error)))
                 continue
-            with_image += bool(named)
-            text_only += not named
-            images.update(dict.fromkeys(named))
+            if named is None:
+                text_only += 1
+            else:
+                with_image += 1
+                images[named] = None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
     return InstructionImages(tuple(images), with_image, text_only, tuple(bad))
 
 
-def images_of_row(row: object) -> list[str]:
-    """The images that a row names, none for one of text only.
+def image_of_row(row: object) -> str | None:
+    """The image that a row names; None for one of text only.
+
+    What is read here is what a training reads, so that each row that retrieval takes for one with
+    an image is that to the training, too.
 
     Raises:
-        BadRowError: for a row or an `image` of another form.
+        BadRowError: for a row or an `image` of another form, or several images.
     """
     if isinstance(row, BadRowError):
         raise row
     if not isinstance(row, dict):
         raise BadRowError(f"the row is a {type(row).__name__}, expected an object")
     image = row.get("image")
-    named = [image] if isinstance(image, str) else [] if image is None else image
-    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        raise BadRowError(f"image is {str(image)[:80]!r}, expected a path or a list of paths")
-    for name in named:
-        if len(name) > MAX_NAME:
-            raise BadRowError(f"image has {len(name):,} characters, the limit is {MAX_NAME:,}")
-        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise BadRowError("image is no valid text: it has half of a surrogate pair")
-    return [name for name in named if name]
+    if isinstance(image, list):
+        if len(image) > 1:
+            raise BadRowError(f"image lists {len(image):,} paths, expected one at most")
+        image = image[0] if image else None
+    if image is None or image == "":
+        return None
+    if not isinstance(image, str):
+        raise BadRowError(f"image is {str(row['image'])[:80]!r}, expected a path or a list of one")
+    if len(image) > MAX_NAME:
+        raise BadRowError(f"image has {len(image):,} characters, the limit is {MAX_NAME:,}")
+    if not image.isascii() and any("\ud800" <= letter <= "\udfff" for letter in image):
+        raise BadRowError("image is no valid text: it has half of a surrogate pair")
+    return image
 
 
 def _rows(path: Path) -> Iterator[object]:
@@ -128,10 +145,14 @@ def _lines(stream: BinaryIO) -> Iterator[object]:
 def _parse_line(line: bytes) -> object:
     try:
         text = line.decode().strip()
-        row, end = _DECODER.raw_decode(text)
+        row, end = DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
         return BadRowError(f"the line is no JSON ({type(error).__name__}: {str(error)[:120]})")
     return row if end == len(text) else BadRowError("the line holds more than one JSON value")
+
+
+def _too_long(size: int) -> BadRowError:
+    return BadRowError(f"the row has {size:,} bytes; the limit is {MAX_ROW:,}")
 
 
 class _ListReader:
@@ -191,12 +212,16 @@ class _ListReader:
         self._peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError:
                 if len(self._text) - self._at > MAX_ROW or not self._more():
                     raise
                 continue
             length = end - self._at
+            # A character has at most four bytes.
+            if 4 * length > MAX_ROW:
+                size = len(self._text[self._at : end].encode())
+                value = value if size <= MAX_ROW else _too_long(size)
             # A number may go on in the next piece.
             if end < len(self._text) or not self._more():
                 self._at += length

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from tagmine.errors import ConfigurationError
+from tagmine.instructions import DECODER, MAX_ROW
 
-MAX_ROW_BYTES = 8 * 2**20
-"""LLaVA-665K's longest conversation has under 1 MiB."""
+MAX_ROW_BYTES = MAX_ROW
 
 _CHUNK_BYTES = 2**20
 _MAX_WORDS_OF_ERROR = 200
@@ -84,7 +83,7 @@ class RowReader:
         # No seek: forked processes share the file's position.
         data = os.pread(self._handle, place.length, place.offset)
         try:
-            return json.loads(data.decode("utf-8", "surrogateescape"))
+            return DECODER.decode(data.decode())
         except RecursionError:
             raise BadRow("nested too deep") from None
         except ValueError as error:
@@ -133,7 +132,7 @@ class _Window:
         self._text, self._at = "", 0
         self._offset = file.tell()
         self._ended = False
-        self._parse = json.JSONDecoder().raw_decode
+        self._parse = DECODER.raw_decode
 
     def more(self) -> bool:
         """Read on; False at the end of the file."""

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
+from tagmine.instructions import BadRowError, image_of_row
+
 IMAGE_MARKER = "<image>"
 MAX_TURNS = 1_000
 MAX_DETAIL = 300
@@ -83,9 +85,12 @@ def read_conversation(value: object) -> Conversation:
     """
     if not isinstance(value, dict):
         raise RowRejected("bad_row", f"expected an object, found {type(value).__name__}")
-    image = value.get("image")
+    try:
+        image = image_of_row(value)
+    except BadRowError as error:
+        raise RowRejected("bad_row", str(error)) from None
     if image is not None:
-        _check_image(image)
+        _check_path(image)
     turns = _turns(value.get("conversations"))
     markers = [turn.text.count(IMAGE_MARKER) for turn in turns]
     if image is None:
@@ -101,10 +106,7 @@ def read_conversation(value: object) -> Conversation:
     return Conversation(image, (first, *turns[1:]))
 
 
-def _check_image(image: object) -> None:
-    if not isinstance(image, str) or not image:
-        raise RowRejected("bad_row", f"image is {image!r}; expected the path of one image")
-    _check_text(image)
+def _check_path(image: str) -> None:
     parts = PurePosixPath(image).parts
     # Links inside the folder are its owner's: LLaVA's own layout is made of them.
     if image.startswith("/") or ".." in parts or "\\" in image or "\0" in image or not parts:

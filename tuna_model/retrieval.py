@@ -111,7 +111,7 @@ class DatastoreRetriever:
         if not len(images):
             return []
         vectors = embed_pictures(self.encoder, images)
-        found = [look_up(opened, vectors, self._wanted)[0] for opened in self.datastores]
+        found = [look_up(opened, vectors, self._wanted).answers for opened in self.datastores]
         if len(found) == 1:
             answers = found[0]
         else:
@@ -269,8 +269,17 @@ class RandomTags:
     The draw depends on the seed and on the pixels alone, not on the order of pictures.
     """
 
-    def __init__(self, vocabulary: Sequence[str], count: int, seed: int) -> None:
+    def __init__(
+        self, vocabulary: Sequence[str], count: int, seed: int, like: Retriever | None = None
+    ) -> None:
         """Take a vocabulary.
+
+        Args:
+            vocabulary: texts of tags.
+            count: tags a picture.
+            seed: of the draw.
+            like: gives the count of each picture instead: as many tags as it finds, `count` at
+                most, and none that it finds, so that the number of tags says nothing.
 
         Raises:
             ValueError: for a count below 1, or above the number of tags.
@@ -280,18 +289,32 @@ class RandomTags:
         self._vocabulary = vocabulary
         self._count = count
         self._seed = seed
+        self._like = like
 
     def retrieve(self, images: Sequence[PIL.Image.Image]) -> list[Retrieval]:
         """For each picture tags of kind `random`, each with an equal share as its score."""
-        return [self._draw(image) for image in images]
+        if self._like is None:
+            return [self._draw(image, self._count, frozenset()) for image in images]
+        found = self._like.retrieve(images)
+        return [
+            self._draw(
+                image,
+                min(self._count, len(own.tags)),
+                frozenset(tag.text.casefold() for tag in own.tags),
+            )
+            for image, own in zip(images, found, strict=True)
+        ]
 
-    def _draw(self, image: PIL.Image.Image) -> Retrieval:
+    def _draw(self, image: PIL.Image.Image, count: int, own: frozenset[str]) -> Retrieval:
         pixels = image.convert("RGB")
         digest = hashlib.sha256(f"{self._seed} {pixels.size}".encode() + pixels.tobytes())
         rng = np.random.default_rng(int.from_bytes(digest.digest()))
-        drawn = rng.choice(len(self._vocabulary), self._count, replace=False)
-        share = 1 / self._count
-        tags = (RetrievedTag(self._vocabulary[row], "random", 0, share, ()) for row in drawn)
+        # Enough that the picture's own can be left out of the draw; fewer where there are no more.
+        enough = min(count + len(own), len(self._vocabulary))
+        rows = rng.choice(len(self._vocabulary), enough, replace=False)
+        drawn = [self._vocabulary[row] for row in rows]
+        texts = [text for text in drawn if text.casefold() not in own][:count]
+        tags = (RetrievedTag(text, "random", 0, 1 / len(texts), ()) for text in texts)
         return Retrieval(tuple(tags), ())
 
 

@@ -145,7 +145,7 @@ def open_retriever(control: Control, options: SourceOptions) -> Retriever:
             "--datastore."
         )
     if control.source == "random":
-        return RandomTags(texts, count, options.seed)
+        return RandomTags(texts, count, options.seed, like=found)
     return ClipTagger(texts, found.encoder, count)
 
 

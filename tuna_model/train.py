@@ -109,7 +109,7 @@ def _rows(
     loader = make_loader(options.data, control, processor)
     noise = make_noise(options.data, control)
     with arguments.main_process_first(local=False, desc="checking rows"):
-        origin = origin_of(options, arguments.world_size)
+        origin = origin_of(options, arguments)
         made = arguments.process_index > 0 or (options.resume and last_checkpoint(output))
         rows = (
             load_rows(output, origin)

@@ -11,7 +11,7 @@ from pathlib import Path
 import peft
 import pyarrow.compute as pc
 import torch
-from transformers import AutoProcessor, AutoTokenizer, PreTrainedModel
+from transformers import AutoProcessor, AutoTokenizer, PreTrainedModel, TrainingArguments
 
 from index.retrieval_folder import SUMMARY as RETRIEVAL_SUMMARY
 from index.retrievals import open_retrievals, read_group
@@ -120,7 +120,8 @@ def make_loader(data: DataOptions, control: Control, processor: TunaProcessor) -
     """What turns rows into inputs.
 
     Raises:
-        ConfigurationError: for a folder that is not there, or a control without its retrievals.
+        ConfigurationError: for a folder that is not there, or a control without its retrievals, or
+            with those of another.
         DatastoreError: for retrievals that cannot be read.
     """
     folder = None if data.image_folder is None else Path(data.image_folder)
@@ -136,7 +137,22 @@ def make_loader(data: DataOptions, control: Control, processor: TunaProcessor) -
             "retrieve` writes, or --control no_tags to train plain LLaVA."
         )
     stored = StoredRetrievals(data.retrievals) if tags and data.retrievals is not None else None
+    if stored is not None and control.source == "tagger":
+        _check_tagger(data, stored.path)
     return RowLoader(processor, control, data.max_length, folder, stored)
+
+
+def _check_tagger(data: DataOptions, retrievals: Path) -> None:
+    # Neighbours' tags under this name would be the training of --control tuna.
+    others = sorted(set(_different(retrievals, "kind")) - {"tagger"})
+    if others:
+        raise ConfigurationError(
+            f"--control {data.control}: --retrievals {retrievals} holds tags of the kind "
+            f"{', '.join(others)[:80]}, expected tagger alone: tags that CLIP itself finds nearest "
+            "to the picture. tagmine retrieve writes none; make them with "
+            "tuna_model.retrieval.ClipTagger and index.retrievals.write_retrievals, as "
+            "docs/tuna.md shows."
+        )
 
 
 def make_noise(data: DataOptions, control: Control) -> TagNoise | None:
@@ -165,21 +181,30 @@ def tags_of(retrievals: Path) -> tuple[str, ...]:
     Raises:
         DatastoreError: for files that cannot be read.
     """
+    return _different(retrievals, "text")
+
+
+def _different(retrievals: Path, field: str) -> tuple[str, ...]:
+    """The different values of a field of stored tags, in order; at most `MAX_VOCABULARY`."""
     found: dict[str, None] = {}
     files = sorted(retrievals.glob("parts/*.parquet")) if retrievals.is_dir() else [retrievals]
     for file in files:
         opened = open_retrievals(file)
         for group in range(opened.num_row_groups):
             tags = read_group(file, opened, group, ["tags"]).column("tags").combine_chunks()
-            texts = pc.unique(pc.struct_field(pc.list_flatten(tags), "text"))
-            found.update(dict.fromkeys(texts.to_pylist()))
+            values = pc.unique(pc.struct_field(pc.list_flatten(tags), field))
+            found.update(dict.fromkeys(values.to_pylist()))
             if len(found) >= MAX_VOCABULARY:
                 return tuple(found)[:MAX_VOCABULARY]
     return tuple(found)
 
 
-def origin_of(options: TrainOptions, processes: int) -> dict[str, object]:
+def origin_of(options: TrainOptions, arguments: TrainingArguments) -> dict[str, object]:
     """What decides the steps of a training; one that goes on must have the same.
+
+    Args:
+        options: what was asked for.
+        arguments: what `training_arguments` made of it on this machine, where "auto" is decided.
 
     Raises:
         ConfigurationError: for a file of instructions that cannot be read.
@@ -212,7 +237,10 @@ def origin_of(options: TrainOptions, processes: int) -> dict[str, object]:
         "--group-by-length": schedule.group_by_length,
         "--lora": None if options.lora is None else [*dataclasses.astuple(options.lora)],
         "--freeze-cross-attention": not options.train_cross_attention,
-        "the number of processes": processes,
+        "--precision": "bf16" if arguments.bf16 else "fp32",
+        "--gradient-checkpointing": arguments.activation_checkpointing,
+        "--deepspeed": None if options.deepspeed is None else _sha256(options.deepspeed_file()),
+        "the number of processes": arguments.world_size,
     }
 
 

@@ -141,18 +141,18 @@ def test_own_key_and_copies_are_left_out_and_counted(make_datastore):
     datastore = open_datastore(made.root)
     vectors = made.vectors[:40].astype(np.float32)
     keys = [(origin.key,) for origin in datastore.locate(made.ids[:40]).values()]
-    plain, copies = look_up(datastore, vectors, LookUp(5))
+    plain, copies, _ = look_up(datastore, vectors, LookUp(5))
     assert copies == 0 and [a.neighbours[0].id for a in plain] == made.ids[:40].tolist()
-    by_key, copies = look_up(datastore, vectors, LookUp(5, exclude_own_key=True), keys)
-    by_cosine, copied = look_up(datastore, vectors, LookUp(5, exclude_above=0.999), keys)
-    assert (copies, copied) == (0, 40)
+    by_key, copies, own = look_up(datastore, vectors, LookUp(5, exclude_own_key=True), keys)
+    by_cosine, copied, none = look_up(datastore, vectors, LookUp(5, exclude_above=0.999), keys)
+    assert (copies, own, copied, none) == (0, 40, 40, 0)
     # A flat index is exact: what is left is what stood behind the image itself.
-    six, _ = look_up(datastore, vectors, LookUp(6))
+    six = look_up(datastore, vectors, LookUp(6)).answers
     behind = [[n.id for n in answer.neighbours[1:]] for answer in six]
     for answers in (by_key, by_cosine):
         assert [[n.id for n in answer.neighbours] for answer in answers] == behind
-    strangers, _ = look_up(datastore, vectors, LookUp(5, exclude_own_key=True), [("d/s0",)] * 40)
-    assert strangers == plain
+    strangers = look_up(datastore, vectors, LookUp(5, exclude_own_key=True), [("d/s0",)] * 40)
+    assert strangers == (plain, 0, 0)
 
 
 def test_only_images_with_copies_are_counted(make_datastore):
@@ -160,7 +160,7 @@ def test_only_images_with_copies_are_counted(make_datastore):
     datastore = open_datastore(made.root)
     vectors = made.vectors[:4].astype(np.float32)
     vectors[2:] = np.roll(vectors[2:], 1, axis=1)
-    found, copies = look_up(datastore, vectors, LookUp(3, exclude_above=0.99))
+    found, copies, _ = look_up(datastore, vectors, LookUp(3, exclude_above=0.99))
     assert copies == 2 and all(len(answer.neighbours) == 3 for answer in found)
     assert max(n.score for answer in found for n in answer.neighbours) < 0.99
 

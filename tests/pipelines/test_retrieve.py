@@ -166,9 +166,26 @@ def test_instructions_are_keyed_by_image_and_text_rows_are_counted(
     assert said["rows"] == {"read": 18, "with_image": 14, "text_only": 3, "rejected": 1}
     assert pq.read_table(out / "rejects/retrieve/rows.parquet").to_pylist()[0]["id"] == 17
     printed = capfd.readouterr().err
+    # Six of the seven are of a shard that is in the datastore, whose keys are these paths.
+    assert said["with_own_key"] == 6
+    assert "6 images are in the datastore under their own key, which was left out" in printed
     assert "13 read = 7 written + 6 rejected" in printed and "3 × unsafe_image_path" in printed
     assert "18 read = 14 with an image + 3 text only + 1 rejected" in printed
     (photos / "broken.jpg").unlink()
+
+
+def test_the_own_key_of_a_path_that_begins_elsewhere_is_not_found_and_that_is_said(
+    tmp_path, retrieve, photos, capfd
+):
+    source = tmp_path / "train.json"
+    source.write_text(json.dumps([row(f"{n:04d}.jpg") for n in range(6)]))
+    line = (source, "--image-folder", photos / "toys/00003", "--exclude-above", "off")
+    assert retrieve(*line, "--out", tmp_path / "out") == 0
+    assert "0 images are in the datastore under their own key" in capfd.readouterr().err
+    near = found(tmp_path / "out")["0000.jpg"].neighbours[0].key
+    assert near == "toys/00003/0000" and summary(tmp_path / "out")["with_own_key"] == 0
+    assert retrieve(*line, "--out", tmp_path / "kept", "--keep-own-key") == 0
+    assert "under their own key" not in capfd.readouterr().err
 
 
 def test_lines_of_instructions_give_the_parts_of_a_list(

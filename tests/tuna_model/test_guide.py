@@ -211,6 +211,8 @@ def test_where_tags_come_from_is_as_the_flags_say(ran, folder):
     small = {"vocabulary": 10, "max_tags": 4}
     drawn = [tuple(t.text for t in found("random_tags", seed=i, **small).tags) for i in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2] and set(drawn[0] + drawn[2]) <= set(common)
+    own = {tag.text.casefold() for tag in found("tuna", max_tags=4).tags}
+    assert len(drawn[0]) == len(own) and not own & {text.casefold() for text in drawn[0]}
     nearest = [tag.text for tag in found("tagger_tags", **small).tags]
     assert len(nearest) == 4 and set(nearest) <= set(common)
     retrieved = found("tuna", k=3, max_tags=2, clip_model="demo")
@@ -222,7 +224,7 @@ def test_where_tags_come_from_is_as_the_flags_say(ran, folder):
 def test_the_programs_of_the_page_run(ran, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     programs = blocks("python")
-    assert len(programs) == 3
+    assert len(programs) == 4
     for _, program in programs:
         exec(compile(textwrap.dedent(program), "docs/tuna.md", "exec"), {})
     made = [json.loads(line) for line in Path("my-pope.json").read_text().splitlines()]

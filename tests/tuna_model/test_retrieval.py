@@ -184,6 +184,25 @@ def test_random_tags_depend_on_the_picture_and_the_seed_alone(images):
             RandomTags(vocabulary, count, seed=0)
 
 
+def test_random_tags_are_as_many_as_another_finds_and_none_of_them(images):
+    vocabulary = [f"tag {number}" for number in range(15)]
+
+    class Found:
+        def retrieve(self, pictures):
+            return [
+                Retrieval(
+                    tuple(RetrievedTag(f"TAG {i}", "object", 1, 0.5, ()) for i in range(n)), ()
+                )
+                for n in range(len(pictures))
+            ]
+
+    found = RandomTags(vocabulary, 8, seed=1, like=Found()).retrieve(images)
+    assert [len(one.tags) for one in found] == [min(n, 8, 15 - n) for n in range(len(images))]
+    for number, one in enumerate(found):
+        texts = {tag.text for tag in one.tags}
+        assert texts <= set(vocabulary[number:]) and len(texts) == len(one.tags)
+
+
 def test_a_tagger_names_what_clip_finds_in_the_drawn_world(world):
     from demo.world import all_kinds, draw, sample_scene
     from index import load_encoder

@@ -32,8 +32,9 @@ from tuna_model.modeling_tuna import TunaForConditionalGeneration
 from tuna_model.open_clip_towers import towers_of_encoder
 from tuna_model.processing_tuna import TunaProcessor
 from tuna_model.train import SUMMARY, train
-from tuna_model.train_options import DataOptions, LoraOptions, Schedule, TrainOptions
-from tuna_model.trainer import TunaTrainer, last_checkpoint
+from tuna_model.train_options import CONFIGS, DataOptions, LoraOptions, Schedule, TrainOptions
+from tuna_model.trainer import TunaTrainer, last_checkpoint, training_arguments
+from tuna_model.training_start import origin_of
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("car", "dog", "boat", "tree")
@@ -226,10 +227,26 @@ def test_a_training_that_goes_on_must_be_the_same(start):
         train(options(start, "out"))
     with pytest.raises(ConfigurationError, match="--resume: --seed is not what"):
         train(options(start, "out", data={"seed": 5}, resume=True))
+    with pytest.raises(ConfigurationError, match="--precision is not .* was fp32, is bf16"):
+        train(options(start, "out", precision="bf16", resume=True))
+    with pytest.raises(ConfigurationError, match="--gradient-checkpointing is not what"):
+        train(options(start, "out", gradient_checkpointing=True, resume=True))
+    # What "auto" is on a CPU.
+    asked = {"precision": "fp32", "gradient_checkpointing": False}
+    train(options(start, "out", resume=True, **asked))
     rows = json.loads((start / "rows.json").read_text())
     (start / "rows.json").write_text(json.dumps(rows[1:]))
     with pytest.raises(ConfigurationError, match="--data is not what"):
         train(options(start, "out", resume=True))
+
+
+def test_deepspeed_is_part_of_what_a_training_began_with(start):
+    arguments = training_arguments(options(start, "out"))
+    said = [
+        origin_of(options(start, "out", deepspeed=name), arguments)["--deepspeed"]
+        for name in (None, "zero2", str(CONFIGS / "zero2.json"), "zero3")
+    ]
+    assert said[1] == said[2] and len(set(said)) == 3
 
 
 def test_a_row_that_changes_under_a_training_ends_it(start, monkeypatch):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tagmine import instructions
 from tagmine.errors import ConfigurationError
+from tagmine.instructions import read_instruction_images
 from tuna_model import instruction_file
 from tuna_model.instruction_file import BadRow, RowReader, row_places
 from tuna_model.instruction_rows import REASONS, RowRejected, Turn, read_conversation
@@ -147,8 +149,8 @@ def test_a_conversation_is_read_as_llava_reads_it():
         ({}, "bad_row"),
         ({"conversations": [3]}, "bad_row"),
         ({"conversations": [{"from": "human", "value": None}]}, "bad_row"),
-        ({"image": ["a.jpg"], "conversations": turns("<image>", "b")}, "bad_row"),
-        ({"image": "", "conversations": turns("<image>", "b")}, "bad_row"),
+        ({"image": ["a.jpg", "b.jpg"], "conversations": turns("<image>", "b")}, "bad_row"),
+        ({"image": "", "conversations": turns("<image>", "b")}, "marker"),
         ({"conversations": []}, "bad_turns"),
         ({"conversations": turns("a")}, "bad_turns"),
         ({"conversations": turns(*"ab") + turns("c")[:1] * 2}, "bad_turns"),
@@ -172,6 +174,48 @@ def test_what_is_no_conversation_says_why(row, reason):
         read_conversation(row)
     assert rejected.value.reason == reason
     assert reason in REASONS
+
+
+IMAGES = (
+    "a.jpg",
+    ["a.jpg"],
+    "",
+    None,
+    [],
+    [""],
+    ["a", "b"],
+    [["a"]],
+    5,
+    [5],
+    {"a": 1},
+    "\ud800",
+    "x" * 5000,
+)
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_retrieval_and_training_take_the_same_rows(tmp_path, monkeypatch, as_list):
+    monkeypatch.setattr(instructions, "MAX_ROW", 9000)
+    monkeypatch.setattr(instruction_file, "MAX_ROW_BYTES", 9000)
+    rows = []
+    for image in IMAGES:
+        named = isinstance(image, str) and image or isinstance(image, list) and any(image)
+        rows.append({"image": image, "conversations": turns("<image>" if named else "a", "b")})
+    rows.append({"conversations": turns("a", "b" * 8800)})
+    rows.append({"conversations": turns("a", "é" * 4600)})
+    texts = [json.dumps(row, ensure_ascii="\ud800" in str(row.get("image"))) for row in rows]
+    texts.append(f'{{"n": {"9" * 5000}, "conversations": {json.dumps(turns("a", "b"))}}}')
+    # Some that no list could hold: it would be damaged.
+    texts += [] if as_list else ["{", '{"conversations": [] } {}', '{"image": "\udcff.jpg"}']
+    path = tmp_path / "rows.json"
+    text = f"[{', '.join(texts)}]" if as_list else "\n".join(texts)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    found = read_instruction_images(path)
+    trained = prepare_rows(path, WordCheck(), tmp_path / "out", {}, 0)
+    rejects = pq.read_table(tmp_path / "out" / REJECTS_FILE)["row"].to_pylist()
+    assert rejects == [number for number, _ in found.bad_rows]
+    assert (trained.read, sum(trained.images)) == (found.rows, found.with_image)
+    assert (found.with_image, found.text_only) == (2, 6) and found.images == ("a.jpg",)
 
 
 class WordCheck:
