@@ -12,6 +12,7 @@ import torch
 from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
 from tuna_model.controls import Control, control_named
+from tuna_model.conversations import Turn
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,11 +57,19 @@ class Decoding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of pictures, and what was retrieved for the first of them."""
+    """What is asked of pictures.
+
+    Attributes:
+        text: the question; whatever it says, it is only words.
+        images: the pictures, RGB.
+        retrieval: what was retrieved for the first of them.
+        before: what was said before, (role, text) in turn.
+    """
 
     text: str
     images: tuple[Image.Image, ...] = ()
     retrieval: Retrieval = EMPTY
+    before: tuple[Turn, ...] = ()
 
 
 class Answerer:
@@ -82,11 +91,13 @@ class Answerer:
 
     def prompt(self, request: Request) -> str:
         """The conversation up to the answer, as training writes it."""
-        token = self.processor.image_token
-        pictures = " ".join([token] * len(request.images))
-        # The words of a question are a stranger's: an image token among them is none.
-        text = request.text.replace(token, " ")
-        return self.processor.prompt([("user", f"{pictures}\n{text}" if pictures else text)])
+        pictures = " ".join([self.processor.image_token] * len(request.images))
+        # A question is a stranger's, and what a model said is no better.
+        spoken = (*request.before, ("user", request.text))
+        turns = [(role, self.processor.quoted(text)) for role, text in spoken]
+        if pictures:
+            turns[0] = (turns[0][0], f"{pictures}\n{turns[0][1]}")
+        return self.processor.prompt(turns)
 
     def inputs(self, requests: Sequence[Request]) -> Any:
         """The batch as the model takes it, on its device."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from index.retrievals import Retrieval
-    from tuna_model.answering import Answerer
+    from tuna_model.answering import Answerer, Request
 
 __all__ = ["Conversation", "add_arguments", "run"]
 
@@ -56,19 +56,12 @@ class Conversation:
         return answer
 
     def _prompted(self, question: str) -> dict:
-        processor = self._answerer.processor
-        # The words of a question are a stranger's: an image token among them is none.
-        asked = question.replace(processor.image_token, " ")
-        turns = [*self.turns, ("user", asked)]
-        first = turns[0][1].replace(processor.image_token, " ")
-        turns[0] = ("user", f"{processor.image_token}\n{first}")
-        return processor(
-            images=[self._image],
-            text=[processor.prompt(turns)],
-            retrievals=[self._retrieval],
-            control=self._answerer.control,
-            return_tensors="pt",
-        )
+        return self._answerer.inputs([self._request(question)])
+
+    def _request(self, question: str) -> Request:
+        from tuna_model.answering import Request
+
+        return Request(question, (self._image,), self._retrieval, tuple(self.turns))
 
     def _fits(self, question: str) -> bool:
         length = self._prompted(question)["input_ids"].shape[1]
@@ -78,16 +71,9 @@ class Conversation:
         return self._answerer.model.config.text_config.max_position_embeddings
 
     def _answer(self, question: str) -> str:
-        model, processor = self._answerer.model, self._answerer.processor
-        inputs = self._prompted(question).to(model.device, model.dtype)
-        said = model.generate(
-            **inputs,
-            max_new_tokens=self._max_new_tokens,
-            do_sample=False,
-            pad_token_id=processor.tokenizer.pad_token_id,
-        )
-        new = said[0, inputs["input_ids"].shape[1] :]
-        return processor.tokenizer.decode(new, skip_special_tokens=True).strip()
+        from tuna_model.answering import Decoding
+
+        return self._answerer.answer([self._request(question)], Decoding(self._max_new_tokens))[0]
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -182,13 +168,24 @@ def _questions(options: ChatOptions) -> Iterator[str]:
     while True:
         if terminal:
             print("> ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
+        line = _line_of_input()
         if not line.strip():
             # In a file, an empty line is only that.
             if terminal or not line:
                 return
             continue
         yield line.strip()
+
+
+def _line_of_input() -> str:
+    try:
+        line = sys.stdin.readline()
+        line.encode()
+    except UnicodeError as error:
+        raise ConfigurationError(
+            f"a question on standard input is no UTF-8 ({error}). Write questions in UTF-8."
+        ) from error
+    return line
 
 
 def _lines(answer: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tagmine.errors import ConfigurationError
 from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
+from tuna_model.question_files import is_utf8
 from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
 
 TASKS = ("pope", "fashion-bench")
@@ -66,6 +67,8 @@ class EvalOptions:
                 raise ConfigurationError(f"{flag} {number}: give 1 or more.")
         if not self.image_folder.is_dir():
             raise ConfigurationError(f"--image-folder {self.image_folder}: is no folder.")
+        if not is_utf8(self.suffix):
+            raise ConfigurationError(f"--suffix {self.suffix!a}: it is no UTF-8.")
         if self.out.suffix != ".json":
             raise ConfigurationError(f"--out {self.out}: give a file that ends in .json.")
         judged = self.task == "fashion-bench"

@@ -53,8 +53,9 @@ def explain(
     if weighting != "none":
         weighting += f", temperature {config.temperature:g}"
     return Explanation(
-        image=name,
-        question=question,
+        # The page and its JSON are UTF-8, which a file's name need not be.
+        image=_as_utf8(name),
+        question=_as_utf8(question),
         answer=answer,
         answer_without=without,
         model=str(config._name_or_path) or type(answerer.model).__name__,
@@ -80,6 +81,10 @@ def write_explanation(explanation: Explanation, photo: Image.Image, page: Path) 
     write_atomically(record, (data + "\n").encode())
     write_page(explanation, photo, page)
     return record
+
+
+def _as_utf8(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _name_of(answerer: Answerer) -> str:

@@ -11,17 +11,15 @@ from transformers import AutoProcessor, BatchFeature, LlavaProcessor, ProcessorM
 from transformers.image_utils import make_flat_list_of_images
 
 from index.retrievals import EMPTY, Retrieval
-from tagmine.errors import ConfigurationError
-from tuna_model.batches import IGNORED, clip_inputs, fill
+from tuna_model.batches import IGNORED, check_context_length, clip_inputs, fill
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import CONTROLS, Control, control_named
 from tuna_model.conversations import VICUNA_SYSTEM, Turn, join_turns, labelled_pieces
-from tuna_model.prompts import Piece, Row, TagPrompt, cut_row, insertion, row_of_pieces
+from tuna_model.prompts import Piece, Row, TagPrompt, cut_row, insertion, row_of_pieces, without
 
 if TYPE_CHECKING:
     import PIL.Image
 
-_LONGEST_CLIP_TEXT = 4096
 _TAG_KEYS = ("tag_index", "tag_clip_ids", "tag_clip_mask")
 
 
@@ -70,7 +68,7 @@ class TunaProcessor(LlavaProcessor):
         self.num_additional_image_tokens = num_additional_image_tokens
         self.vision_feature_select_strategy = vision_feature_select_strategy
         self.image_token = getattr(tokenizer, "image_token", None) or image_token
-        _check_context_length(clip_tokenizer)
+        check_context_length(clip_tokenizer)
         known = tokenizer.get_vocab()
         added = [token for token in (tag_token, soft_token) if token not in known]
         tokenizer.add_tokens(added, special_tokens=True)
@@ -214,9 +212,19 @@ class TunaProcessor(LlavaProcessor):
         return [next(found) if count else EMPTY for count in counts]
 
     def _prompt(self, retrieval: Retrieval, control: Control) -> TagPrompt:
-        reserved = (*self.tokenizer.all_special_tokens, self.image_token, self.tag_token)
-        reserved = (*reserved, self.soft_token, self.tags_marker)
-        return insertion(retrieval, control, self.max_tags, reserved, self.soft_token)
+        return insertion(retrieval, control, self.max_tags, self._reserved, self.soft_token)
+
+    @property
+    def _reserved(self) -> tuple[str, ...]:
+        own = (self.image_token, self.tag_token, self.soft_token, self.tags_marker)
+        return (*self.tokenizer.all_special_tokens, *own)
+
+    def quoted(self, text: str) -> str:
+        """The words of a stranger, or of a model, without what steers: placeholders, the marker of
+        tags, special tokens, and halves of characters, which no tokenizer takes."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = [str(token) for token in added if token.special]
+        return without(text.encode(errors="replace").decode(), (*self._reserved, *special))
 
     def pieces(self, text: str, retrieval: Retrieval, control: Control) -> list[Piece]:
         """The text with tags in it, cut at the tags' borders.
@@ -382,16 +390,6 @@ class TunaProcessor(LlavaProcessor):
     @property
     def model_input_names(self) -> list[str]:
         return [*super().model_input_names, *_TAG_KEYS]
-
-
-def _check_context_length(tokenizer: Any) -> None:
-    length = getattr(tokenizer, "model_max_length", None)
-    if length is None or length > _LONGEST_CLIP_TEXT:
-        raise ConfigurationError(
-            f"clip_tokenizer {type(tokenizer).__name__} has model_max_length {length}; expected "
-            "the context length of the CLIP text tower (77 for OpenAI's). Load it with "
-            "model_max_length=77"
-        )
 
 
 AutoProcessor.register(TunaConfig, TunaProcessor)

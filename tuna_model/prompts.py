@@ -83,16 +83,19 @@ def insertion(
 
 def clean(texts: Sequence[str], reserved: Sequence[str]) -> tuple[str, ...]:
     """Texts of strangers without the tokens that steer the model, and without those left empty."""
-    found = []
-    for text in texts:
-        before = None
-        # Taking one out may join the halves of another.
-        while before != text:
-            before = text
-            for token in reserved:
-                text = text.replace(token, " ") if token else text
-        found.append(" ".join(text.split()))
+    found = (" ".join(without(text, reserved).split()) for text in texts)
     return tuple(text for text in found if text)
+
+
+def without(text: str, reserved: Sequence[str]) -> str:
+    """The text with a space for each of the reserved tokens in it."""
+    before = None
+    # Taking one out may join the halves of another.
+    while before != text:
+        before = text
+        for token in reserved:
+            text = text.replace(token, " ") if token else text
+    return text
 
 
 def row_of_pieces(

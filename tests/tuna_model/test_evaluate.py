@@ -124,7 +124,7 @@ def test_pictures_that_cannot_be_used_are_counted_with_their_reasons(
     assert results["unanswered"] == {
         "image_missing": 1,
         "image_undecodable": 1,
-        "outside_folder": 1,
+        "unsafe_image_path": 1,
     }
     scores = results["scores"]
     assert (scores["questions"], scores["answered"], scores["unanswered"]) == (5, 2, 3)
