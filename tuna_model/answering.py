@@ -13,6 +13,7 @@ from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
 from tuna_model.controls import Control, control_named
 from tuna_model.conversations import Turn
+from tuna_model.prompts import prompt_length, tags_read
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,6 +99,28 @@ class Answerer:
         if pictures:
             turns[0] = (turns[0][0], f"{pictures}\n{turns[0][1]}")
         return self.processor.prompt(turns)
+
+    def tags_read(self, request: Request) -> tuple[str, ...]:
+        """The tags that the prompt has, which may be fewer than were retrieved."""
+        processor = self.processor
+        return tags_read(request.retrieval, self.control, processor.max_tags, processor.reserved)
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of a prompt and its answer together."""
+        return self.model.config.text_config.max_position_embeddings
+
+    def too_long(self, request: Request, decoding: Decoding) -> str:
+        """Why the model cannot read the request and answer it, or "" where it can."""
+        length = prompt_length(
+            self.processor, self.prompt(request), request.retrieval, self.control
+        )
+        if length + decoding.max_new_tokens <= self.limit:
+            return ""
+        return (
+            f"the question is {length} tokens; with an answer of {decoding.max_new_tokens} it is "
+            f"longer than the {self.limit} tokens that the model reads"
+        )
 
     def inputs(self, requests: Sequence[Request]) -> Any:
         """The batch as the model takes it, on its device."""

@@ -42,38 +42,24 @@ class Conversation:
             ConfigurationError: for a question that, with its answer, is longer than the model
                 reads.
         """
-        if not self._fits(question):
+        from tuna_model.answering import Decoding
+
+        decoding = Decoding(self._max_new_tokens)
+        if self._answerer.too_long(self._request(question), decoding):
             # What was said first is forgotten; the photo and its tags come with any question.
             self.turns = []
-            if not self._fits(question):
+            if why := self._answerer.too_long(self._request(question), decoding):
                 raise ConfigurationError(
-                    f"the question with --max-new-tokens {self._max_new_tokens} is longer than "
-                    f"the {self._limit()} tokens that the model reads. Ask in fewer words, or give "
-                    "a smaller --max-new-tokens."
+                    f"{why}. Ask in fewer words, or give a smaller --max-new-tokens."
                 )
-        answer = self._answer(question)
+        answer = self._answerer.answer([self._request(question)], decoding)[0]
         self.turns += [("user", question), ("assistant", answer)]
         return answer
-
-    def _prompted(self, question: str) -> dict:
-        return self._answerer.inputs([self._request(question)])
 
     def _request(self, question: str) -> Request:
         from tuna_model.answering import Request
 
         return Request(question, (self._image,), self._retrieval, tuple(self.turns))
-
-    def _fits(self, question: str) -> bool:
-        length = self._prompted(question)["input_ids"].shape[1]
-        return length + self._max_new_tokens <= self._limit()
-
-    def _limit(self) -> int:
-        return self._answerer.model.config.text_config.max_position_embeddings
-
-    def _answer(self, question: str) -> str:
-        from tuna_model.answering import Decoding
-
-        return self._answerer.answer([self._request(question)], Decoding(self._max_new_tokens))[0]
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -90,13 +76,14 @@ def run(arguments: argparse.Namespace) -> None:
 
     from tuna_model.answering import load_answerer
     from tuna_model.controls import control_named
-    from tuna_model.tag_source import check_source, open_source
+    from tuna_model.tag_source import check_max_tags, check_source, open_source
 
     control = control_named(options.control)
     check_source(options.control, control, options.source)
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     answerer = load_answerer(options.model, options.control, options.device)
+    check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
     source = open_source(answerer.control, options.source)
     retrieval = source.find([options.image], [image])[0]
     tags = ", ".join(tag.text for tag in retrieval.tags)

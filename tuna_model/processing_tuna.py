@@ -15,7 +15,16 @@ from tuna_model.batches import IGNORED, check_context_length, clip_inputs, fill
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import CONTROLS, Control, control_named
 from tuna_model.conversations import VICUNA_SYSTEM, Turn, join_turns, labelled_pieces
-from tuna_model.prompts import Piece, Row, TagPrompt, cut_row, insertion, row_of_pieces, without
+from tuna_model.prompts import (
+    Piece,
+    Row,
+    TagPrompt,
+    cut_row,
+    insertion,
+    row_of_pieces,
+    with_placeholders,
+    without,
+)
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -212,10 +221,11 @@ class TunaProcessor(LlavaProcessor):
         return [next(found) if count else EMPTY for count in counts]
 
     def _prompt(self, retrieval: Retrieval, control: Control) -> TagPrompt:
-        return insertion(retrieval, control, self.max_tags, self._reserved, self.soft_token)
+        return insertion(retrieval, control, self.max_tags, self.reserved, self.soft_token)
 
     @property
-    def _reserved(self) -> tuple[str, ...]:
+    def reserved(self) -> tuple[str, ...]:
+        """What only the processor writes: special tokens, placeholders, the marker of tags."""
         own = (self.image_token, self.tag_token, self.soft_token, self.tags_marker)
         return (*self.tokenizer.all_special_tokens, *own)
 
@@ -224,7 +234,7 @@ class TunaProcessor(LlavaProcessor):
         tags, special tokens, and halves of characters, which no tokenizer takes."""
         added = self.tokenizer.added_tokens_decoder.values()
         special = [str(token) for token in added if token.special]
-        return without(text.encode(errors="replace").decode(), (*self._reserved, *special))
+        return without(text.encode(errors="replace").decode(), (*self.reserved, *special))
 
     def pieces(self, text: str, retrieval: Retrieval, control: Control) -> list[Piece]:
         """The text with tags in it, cut at the tags' borders.
@@ -313,19 +323,14 @@ class TunaProcessor(LlavaProcessor):
             self._check_reserved(text)
             if role == "assistant" and self.image_token in text:
                 raise ValueError(f"an answer has {self.image_token!r}: {text[:200]!r}; take it out")
-        # All images are cropped to one size, whatever this one says.
-        counted = self._get_num_multimodal_tokens([(1, 1)])["num_image_tokens"][0]
         pieces = labelled_pieces(
             turns,
             self.system_prompt,
             self.tokenizer.eos_token,
             lambda text: self.pieces(text, retrieval, control),
         )
-        placeholders = self.image_token * counted
-        pieces = [p.with_text(p.text.replace(self.image_token, placeholders)) for p in pieces]
-        row = cut_row(
-            row_of_pieces(self, pieces, True, ends=False), max_length, self.image_token_id
-        )
+        whole = row_of_pieces(self, with_placeholders(self, pieces), True, ends=False)
+        row = cut_row(whole, max_length, self.image_token_id)
         if not any(row.answered):
             raise ValueError(
                 f"nothing of the answers is left within max_length {max_length}; raise it, or "

@@ -69,7 +69,7 @@ def insertion(
         firsts = [caption for n in retrieval.neighbours for caption in n.captions[:1]]
         captions = clean(firsts, reserved)[:max_tags]
         return TagPrompt("\nCaptions: " + " | ".join(captions)) if captions else TagPrompt()
-    tags = clean([tag.text for tag in retrieval.tags], reserved)[:max_tags]
+    tags = tags_read(retrieval, control, max_tags, reserved)
     if control.form == "pairs" or not tags:
         return TagPrompt(tags=tags)
     listed = ", ".join(tags)
@@ -79,6 +79,15 @@ def insertion(
     opening = f"According to {soft_token}, you" if control.form == "lion" else "You"
     allowed = "are allowed to use or partially use the following tags"
     return TagPrompt(f"\n{opening} {allowed}: [{listed}]")
+
+
+def tags_read(
+    retrieval: Retrieval, control: Control, max_tags: int, reserved: Sequence[str]
+) -> tuple[str, ...]:
+    """The tags of a retrieval that a control puts into the prompt, as pairs or as words."""
+    if control.source in ("none", "captions"):
+        return ()
+    return clean([tag.text for tag in retrieval.tags], reserved)[:max_tags]
 
 
 def clean(texts: Sequence[str], reserved: Sequence[str]) -> tuple[str, ...]:
@@ -136,6 +145,22 @@ def row_of_pieces(
         row.tag_index.extend([piece.tag] * len(own))
         row.answered.extend([piece.answered] * len(own))
     return row
+
+
+def with_placeholders(processor: TunaProcessor, pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces with as many image tokens for each image as the model reads."""
+    # All images are cropped to one size, whatever this one says.
+    counted = processor._get_num_multimodal_tokens([(1, 1)])["num_image_tokens"][0]
+    token = processor.image_token
+    return [piece.with_text(piece.text.replace(token, token * counted)) for piece in pieces]
+
+
+def prompt_length(
+    processor: TunaProcessor, text: str, retrieval: Retrieval, control: Control
+) -> int:
+    """How many tokens a text with its images and tags is, before any picture is prepared."""
+    pieces = with_placeholders(processor, processor.pieces(text, retrieval, control))
+    return len(row_of_pieces(processor, pieces, True).input_ids)
 
 
 def cut_row(row: Row, max_length: int | None, image_token_id: int) -> Row:

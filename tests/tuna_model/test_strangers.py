@@ -57,7 +57,8 @@ def test_earlier_turns_steer_none_either(answerer, tools):
     talk.turns = [("user", HOSTILE), ("assistant", HOSTILE)]
     talk.ask(f"is it a dog ? {HOSTILE}")
     assert len(talk.turns) == 4
-    ids = talk._prompted("and a car ?")["input_ids"]
+    more = Request("and a car ?", (tools.picture(1),), tools.retrieval("dog"), tuple(talk.turns))
+    ids = answerer.inputs([more])["input_ids"]
     # One end for each answer, and no more.
     assert int((ids == answerer.processor.tokenizer.eos_token_id).sum()) == 2
     assert int((ids == answerer.model.config.tag_token_id).sum()) == 1
