@@ -171,8 +171,7 @@ def load_answerer(
     from tuna_model.processing_tuna import TunaProcessor
 
     place = torch_device(device)
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise ConfigurationError(f"dtype {dtype!r}: give auto, float32, bfloat16 or float16.")
+    check_dtype(dtype)
     if not Path(folder).is_dir():
         raise ConfigurationError(
             f"{folder} is no folder. Give one that tagmine-tuna train wrote; download what is on a "
@@ -185,15 +184,36 @@ def load_answerer(
     return Answerer(model.to(place).eval(), processor, chosen)
 
 
+def check_dtype(name: str) -> None:
+    """Check that a model can be loaded in the dtype.
+
+    Raises:
+        ConfigurationError: for a name that is none of torch's, or not of floating point numbers of
+            16 bits or more, which is all that layers can compute in.
+    """
+    found = getattr(torch, name, None)
+    known = isinstance(found, torch.dtype) and found.is_floating_point and found.itemsize > 1
+    if name != "auto" and not known:
+        raise ConfigurationError(f"dtype {name!r}: give auto, float32, bfloat16 or float16.")
+
+
 def torch_device(name: str) -> torch.device:
     """The device of that name; a GPU where there is one for "auto".
 
     Raises:
-        ConfigurationError: for a name that torch does not know.
+        ConfigurationError: for a name that torch does not know, or a GPU that is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise ConfigurationError(f"device {name!r}: give auto, cpu, cuda or cuda:N.") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise ConfigurationError(
+                f"device {name!r}: torch sees {count} GPUs here. Give auto or cpu, or a cuda:N of "
+                "those that there are."
+            )
+    return device

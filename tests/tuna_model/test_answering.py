@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from index.retrievals import EMPTY, write_retrievals
 from tagmine.errors import ConfigurationError
-from tuna_model.answering import Answerer, Decoding, Request
+from tuna_model.answering import (
+    Answerer,
+    Decoding,
+    Request,
+    check_dtype,
+    load_answerer,
+    torch_device,
+)
 from tuna_model.controls import CONTROLS
 from tuna_model.main import main
 from tuna_model.tag_source import SourceOptions, check_max_tags
 
+TAGS = ("tag_index", "tag_clip_ids", "tag_clip_mask", "tag_features")
 MANY = [f"car {number}" for number in range(30)]
 
 
@@ -46,6 +55,24 @@ def benchmark(tmp_path, tiny_tuna, tiny_processor, tools):
         return json.loads(out.read_text()), [json.loads(line) for line in log]
 
     return run
+
+
+@pytest.mark.parametrize("name", ["int8", "complex64", "float8_e4m3fn", "bool", "nn", "float99"])
+def test_a_dtype_that_no_layer_computes_in_is_refused_before_anything_is_loaded(name):
+    with pytest.raises(ConfigurationError, match=f"dtype '{name}': give auto, float32"):
+        load_answerer("nowhere", dtype=name)
+    for good in ("auto", "float32", "bfloat16", "float16"):
+        check_dtype(good)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_loaded():
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = [f"cuda:{count}"] if count else ["cuda", "cuda:0"]
+    for name in names:
+        with pytest.raises(ConfigurationError, match=f"'{name}': torch sees {count} GPUs here"):
+            load_answerer("nowhere", device=name)
+    assert torch_device("cpu") == torch.device("cpu")
+    assert torch_device("auto").type == ("cuda" if count else "cpu")
 
 
 @pytest.mark.parametrize("name", ["tuna", "lion", "captions", "no_tags"])
@@ -82,6 +109,25 @@ def test_the_tags_that_were_read_are_those_of_the_prompt(answerer, tools):
     request = Request("what ?", (tools.picture(1),), tools.retrieval("<hint>", *MANY))
     assert answerer.tags_read(request) == tuple(MANY[:24])
     assert int(answerer.inputs([request])["tag_index"].max()) == 24
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_tags_enter_the_first_forward_and_no_other(answerer, tools, beams):
+    request = Request("what ?", (tools.picture(1),), tools.retrieval("red car", "dog"))
+    seen = []
+
+    def remember(model, args, kwargs) -> None:
+        seen.append({name for name in TAGS if kwargs.get(name) is not None})
+
+    hook = answerer.model.model.register_forward_pre_hook(remember, with_kwargs=True)
+    try:
+        answerer.model.generate(
+            **answerer.inputs([request]), min_new_tokens=3, max_new_tokens=3, num_beams=beams
+        )
+    finally:
+        hook.remove()
+    assert len(seen) == 3
+    assert seen[0] == {"tag_features", "tag_index"} and seen[1:] == [set(), set()]
 
 
 def test_the_limit_of_tags_is_the_processors():
