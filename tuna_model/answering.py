@@ -13,7 +13,7 @@ from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
 from tuna_model.controls import Control, control_named
 from tuna_model.conversations import Turn
-from tuna_model.prompts import prompt_length, tags_read
+from tuna_model.prompts import captions_read, prompt_length, tags_read
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -104,6 +104,13 @@ class Answerer:
         """The tags that the prompt has, which may be fewer than were retrieved."""
         processor = self.processor
         return tags_read(request.retrieval, self.control, processor.max_tags, processor.reserved)
+
+    def captions_read(self, request: Request) -> tuple[str, ...]:
+        """The captions that the prompt has instead of tags; none but for their control."""
+        processor = self.processor
+        return captions_read(
+            request.retrieval, self.control, processor.max_tags, processor.reserved
+        )
 
     @property
     def limit(self) -> int:

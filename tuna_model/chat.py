@@ -86,14 +86,24 @@ def run(arguments: argparse.Namespace) -> None:
     check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
     source = open_source(answerer.control, options.source)
     retrieval = source.find([options.image], [image])[0]
-    tags = ", ".join(tag.text for tag in retrieval.tags)
-    print(f"tags: {printable(tags) or 'none'}", file=sys.stderr)
+    print(_read_beside(answerer, retrieval), file=sys.stderr)
     conversation = Conversation(answerer, image, retrieval, options.max_new_tokens)
     for question in _questions(options):
         answer = conversation.ask(question)
         print(_lines(answer), flush=True)
         if options.explain is not None:
             _explain(options, answerer, image, retrieval, answer)
+
+
+def _read_beside(answerer: Answerer, retrieval: Retrieval) -> str:
+    """What the model reads beside the photo, as a line for people."""
+    from tuna_model.answering import Request
+
+    request = Request("", retrieval=retrieval)
+    if answerer.control.source == "captions":
+        captions = " | ".join(answerer.captions_read(request))
+        return f"captions: {printable(captions) or 'none'}"
+    return f"tags: {printable(', '.join(answerer.tags_read(request))) or 'none'}"
 
 
 def read_photo(path: str) -> Image.Image:

@@ -45,7 +45,8 @@ def explain(
     if answer is None:
         (answer,) = answerer.answer([request], decoding)
     without = None
-    if compare and retrieval.tags:
+    read = (*answerer.tags_read(request), *answerer.captions_read(request))
+    if compare and read:
         plain = Answerer(answerer.model, answerer.processor, CONTROLS["no_tags"])
         (without,) = plain.answer([Request(question, (image,))], decoding)
     config = answerer.model.config

@@ -66,8 +66,7 @@ def insertion(
     if control.source == "none":
         return TagPrompt()
     if control.source == "captions":
-        firsts = [caption for n in retrieval.neighbours for caption in n.captions[:1]]
-        captions = clean(firsts, reserved)[:max_tags]
+        captions = captions_read(retrieval, control, max_tags, reserved)
         return TagPrompt("\nCaptions: " + " | ".join(captions)) if captions else TagPrompt()
     tags = tags_read(retrieval, control, max_tags, reserved)
     if control.form == "pairs" or not tags:
@@ -88,6 +87,16 @@ def tags_read(
     if control.source in ("none", "captions"):
         return ()
     return clean([tag.text for tag in retrieval.tags], reserved)[:max_tags]
+
+
+def captions_read(
+    retrieval: Retrieval, control: Control, max_tags: int, reserved: Sequence[str]
+) -> tuple[str, ...]:
+    """The captions that a control puts into the prompt: the first of each neighbour, or none."""
+    if control.source != "captions":
+        return ()
+    firsts = [caption for n in retrieval.neighbours for caption in n.captions[:1]]
+    return clean(firsts, reserved)[:max_tags]
 
 
 def clean(texts: Sequence[str], reserved: Sequence[str]) -> tuple[str, ...]:

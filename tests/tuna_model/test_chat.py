@@ -57,6 +57,17 @@ def test_one_question_with_a_datastore_and_the_page(model, store, tmp_path, caps
     assert "tags: none" in capsys.readouterr().err
 
 
+def test_captions_are_named_as_what_the_model_reads(model, store, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    asked = ["--datastore", str(store / "tags"), "-k", "2", "--control", "captions"]
+    assert main(words(model, store, *asked, "--question", "what ?", "--explain", str(page))) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("captions: a red car | a red ") and "tags:" not in said
+    html = page.read_text()
+    assert "the model read the first caption of each neighbour" in html
+    assert "with captions" in html and "without captions" in html and "read no tags" not in html
+
+
 def test_tags_without_a_datastore_are_refused_before_the_model_is_loaded(store, capsys):
     assert main(words("nowhere", store, "--question", "what ?")) == 1
     assert "--datastore DIR" in capsys.readouterr().err
