@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from tagmine.errors import ConfigurationError
-from tuna_model.question_files import is_utf8
+from tagmine.printable import is_utf8
 from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
 
 EXAMPLES = """\

@@ -11,7 +11,7 @@ from index.retrieval_folder import SUMMARY as RETRIEVAL_SUMMARY
 from tagmine.errors import ConfigurationError
 from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
-from tuna_model.question_files import is_utf8
+from tagmine.printable import is_utf8
 from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
 
 TASKS = ("pope", "fashion-bench")

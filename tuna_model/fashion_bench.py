@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tagmine.errors import ConfigurationError
+from tagmine.printable import is_utf8
 from tuna_model.judge import Comparison, Judge, JudgeError, Judgement
-from tuna_model.question_files import Question, is_utf8, read_rows, refuse_repeats, text_field
+from tuna_model.question_files import Question, read_rows, refuse_repeats, text_field
 
 CATEGORIES = ("conversation", "detail", "complex")
 # As LLaVA-Bench's files name them.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from index.image_files import read_image_file
 from index.images import ImageLimits, ImageRejected, decode_image
 from tagmine.errors import ConfigurationError
+from tagmine.printable import is_utf8
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -100,15 +101,6 @@ def text_field(path: Path, number: int, row: dict, name: str) -> str:
             "(a lone surrogate). Expected text that UTF-8 can hold."
         )
     return value
-
-
-def is_utf8(text: str) -> bool:
-    """Whether UTF-8 can hold the text; it cannot hold lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def refuse_repeats(path: Path, questions: list[Question]) -> list[Question]:
