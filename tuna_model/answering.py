@@ -12,6 +12,8 @@ import torch
 from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
 from tuna_model.controls import Control, control_named
+from tuna_model.conversations import Turn
+from tuna_model.prompts import captions_read, prompt_length, tags_read
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,11 +58,19 @@ class Decoding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of pictures, and what was retrieved for the first of them."""
+    """What is asked of pictures.
+
+    Attributes:
+        text: the question; whatever it says, it is only words.
+        images: the pictures, RGB.
+        retrieval: what was retrieved for the first of them.
+        before: what was said before, (role, text) in turn.
+    """
 
     text: str
     images: tuple[Image.Image, ...] = ()
     retrieval: Retrieval = EMPTY
+    before: tuple[Turn, ...] = ()
 
 
 class Answerer:
@@ -82,11 +92,42 @@ class Answerer:
 
     def prompt(self, request: Request) -> str:
         """The conversation up to the answer, as training writes it."""
-        token = self.processor.image_token
-        pictures = " ".join([token] * len(request.images))
-        # The words of a question are a stranger's: an image token among them is none.
-        text = request.text.replace(token, " ")
-        return self.processor.prompt([("user", f"{pictures}\n{text}" if pictures else text)])
+        pictures = " ".join([self.processor.image_token] * len(request.images))
+        # A question is a stranger's, and what a model said is no better.
+        spoken = (*request.before, ("user", request.text))
+        turns = [(role, self.processor.quoted(text)) for role, text in spoken]
+        if pictures:
+            turns[0] = (turns[0][0], f"{pictures}\n{turns[0][1]}")
+        return self.processor.prompt(turns)
+
+    def tags_read(self, request: Request) -> tuple[str, ...]:
+        """The tags that the prompt has, which may be fewer than were retrieved."""
+        processor = self.processor
+        return tags_read(request.retrieval, self.control, processor.max_tags, processor.reserved)
+
+    def captions_read(self, request: Request) -> tuple[str, ...]:
+        """The captions that the prompt has instead of tags; none but for their control."""
+        processor = self.processor
+        return captions_read(
+            request.retrieval, self.control, processor.max_tags, processor.reserved
+        )
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of a prompt and its answer together."""
+        return self.model.config.text_config.max_position_embeddings
+
+    def too_long(self, request: Request, decoding: Decoding) -> str:
+        """Why the model cannot read the request and answer it, or "" where it can."""
+        length = prompt_length(
+            self.processor, self.prompt(request), request.retrieval, self.control
+        )
+        if length + decoding.max_new_tokens <= self.limit:
+            return ""
+        return (
+            f"the question is {length} tokens; with an answer of {decoding.max_new_tokens} it is "
+            f"longer than the {self.limit} tokens that the model reads"
+        )
 
     def inputs(self, requests: Sequence[Request]) -> Any:
         """The batch as the model takes it, on its device."""
@@ -137,8 +178,7 @@ def load_answerer(
     from tuna_model.processing_tuna import TunaProcessor
 
     place = torch_device(device)
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise ConfigurationError(f"dtype {dtype!r}: give auto, float32, bfloat16 or float16.")
+    check_dtype(dtype)
     if not Path(folder).is_dir():
         raise ConfigurationError(
             f"{folder} is no folder. Give one that tagmine-tuna train wrote; download what is on a "
@@ -151,15 +191,36 @@ def load_answerer(
     return Answerer(model.to(place).eval(), processor, chosen)
 
 
+def check_dtype(name: str) -> None:
+    """Check that a model can be loaded in the dtype.
+
+    Raises:
+        ConfigurationError: for a name that is none of torch's, or not of floating point numbers of
+            16 bits or more, which is all that layers can compute in.
+    """
+    found = getattr(torch, name, None)
+    known = isinstance(found, torch.dtype) and found.is_floating_point and found.itemsize > 1
+    if name != "auto" and not known:
+        raise ConfigurationError(f"dtype {name!r}: give auto, float32, bfloat16 or float16.")
+
+
 def torch_device(name: str) -> torch.device:
     """The device of that name; a GPU where there is one for "auto".
 
     Raises:
-        ConfigurationError: for a name that torch does not know.
+        ConfigurationError: for a name that torch does not know, or a GPU that is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise ConfigurationError(f"device {name!r}: give auto, cpu, cuda or cuda:N.") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise ConfigurationError(
+                f"device {name!r}: torch sees {count} GPUs here. Give auto or cpu, or a cuda:N of "
+                "those that there are."
+            )
+    return device

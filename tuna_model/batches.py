@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from tagmine.errors import ConfigurationError
+
 IGNORED = -100
 """The label of a token that is not learned."""
+_LONGEST_CLIP_TEXT = 4096
 
 
 def fill(rows: list[list[int]], lengths: list[int], value: int, side: str) -> list[list[int]]:
@@ -44,3 +48,18 @@ def clip_inputs(
         "tag_clip_ids": found["input_ids"].tolist(),
         "tag_clip_mask": found["attention_mask"].tolist(),
     }
+
+
+def check_context_length(tokenizer: Any) -> None:
+    """Check that the tokenizer of a CLIP says where its text tower ends.
+
+    Raises:
+        ConfigurationError: where it says nothing, or a length that no tower has.
+    """
+    length = getattr(tokenizer, "model_max_length", None)
+    if length is None or length > _LONGEST_CLIP_TEXT:
+        raise ConfigurationError(
+            f"clip_tokenizer {type(tokenizer).__name__} has model_max_length {length}; expected "
+            "the context length of the CLIP text tower (77 for OpenAI's). Load it with "
+            "model_max_length=77"
+        )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from index.retrievals import Retrieval
-    from tuna_model.answering import Answerer
+    from tuna_model.answering import Answerer, Request
 
 __all__ = ["Conversation", "add_arguments", "run"]
 
@@ -42,52 +42,24 @@ class Conversation:
             ConfigurationError: for a question that, with its answer, is longer than the model
                 reads.
         """
-        if not self._fits(question):
+        from tuna_model.answering import Decoding
+
+        decoding = Decoding(self._max_new_tokens)
+        if self._answerer.too_long(self._request(question), decoding):
             # What was said first is forgotten; the photo and its tags come with any question.
             self.turns = []
-            if not self._fits(question):
+            if why := self._answerer.too_long(self._request(question), decoding):
                 raise ConfigurationError(
-                    f"the question with --max-new-tokens {self._max_new_tokens} is longer than "
-                    f"the {self._limit()} tokens that the model reads. Ask in fewer words, or give "
-                    "a smaller --max-new-tokens."
+                    f"{why}. Ask in fewer words, or give a smaller --max-new-tokens."
                 )
-        answer = self._answer(question)
+        answer = self._answerer.answer([self._request(question)], decoding)[0]
         self.turns += [("user", question), ("assistant", answer)]
         return answer
 
-    def _prompted(self, question: str) -> dict:
-        processor = self._answerer.processor
-        # The words of a question are a stranger's: an image token among them is none.
-        asked = question.replace(processor.image_token, " ")
-        turns = [*self.turns, ("user", asked)]
-        first = turns[0][1].replace(processor.image_token, " ")
-        turns[0] = ("user", f"{processor.image_token}\n{first}")
-        return processor(
-            images=[self._image],
-            text=[processor.prompt(turns)],
-            retrievals=[self._retrieval],
-            control=self._answerer.control,
-            return_tensors="pt",
-        )
+    def _request(self, question: str) -> Request:
+        from tuna_model.answering import Request
 
-    def _fits(self, question: str) -> bool:
-        length = self._prompted(question)["input_ids"].shape[1]
-        return length + self._max_new_tokens <= self._limit()
-
-    def _limit(self) -> int:
-        return self._answerer.model.config.text_config.max_position_embeddings
-
-    def _answer(self, question: str) -> str:
-        model, processor = self._answerer.model, self._answerer.processor
-        inputs = self._prompted(question).to(model.device, model.dtype)
-        said = model.generate(
-            **inputs,
-            max_new_tokens=self._max_new_tokens,
-            do_sample=False,
-            pad_token_id=processor.tokenizer.pad_token_id,
-        )
-        new = said[0, inputs["input_ids"].shape[1] :]
-        return processor.tokenizer.decode(new, skip_special_tokens=True).strip()
+        return Request(question, (self._image,), self._retrieval, tuple(self.turns))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -104,23 +76,34 @@ def run(arguments: argparse.Namespace) -> None:
 
     from tuna_model.answering import load_answerer
     from tuna_model.controls import control_named
-    from tuna_model.tag_source import check_source, open_source
+    from tuna_model.tag_source import check_max_tags, check_source, open_source
 
     control = control_named(options.control)
     check_source(options.control, control, options.source)
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     answerer = load_answerer(options.model, options.control, options.device)
+    check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
     source = open_source(answerer.control, options.source)
     retrieval = source.find([options.image], [image])[0]
-    tags = ", ".join(tag.text for tag in retrieval.tags)
-    print(f"tags: {printable(tags) or 'none'}", file=sys.stderr)
+    print(_read_beside(answerer, retrieval), file=sys.stderr)
     conversation = Conversation(answerer, image, retrieval, options.max_new_tokens)
     for question in _questions(options):
         answer = conversation.ask(question)
         print(_lines(answer), flush=True)
         if options.explain is not None:
             _explain(options, answerer, image, retrieval, answer)
+
+
+def _read_beside(answerer: Answerer, retrieval: Retrieval) -> str:
+    """What the model reads beside the photo, as a line for people."""
+    from tuna_model.answering import Request
+
+    request = Request("", retrieval=retrieval)
+    if answerer.control.source == "captions":
+        captions = " | ".join(answerer.captions_read(request))
+        return f"captions: {printable(captions) or 'none'}"
+    return f"tags: {printable(', '.join(answerer.tags_read(request))) or 'none'}"
 
 
 def read_photo(path: str) -> Image.Image:
@@ -182,13 +165,24 @@ def _questions(options: ChatOptions) -> Iterator[str]:
     while True:
         if terminal:
             print("> ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
+        line = _line_of_input()
         if not line.strip():
             # In a file, an empty line is only that.
             if terminal or not line:
                 return
             continue
         yield line.strip()
+
+
+def _line_of_input() -> str:
+    try:
+        line = sys.stdin.readline()
+        line.encode()
+    except UnicodeError as error:
+        raise ConfigurationError(
+            f"a question on standard input is no UTF-8 ({error}). Write questions in UTF-8."
+        ) from error
+    return line
 
 
 def _lines(answer: str) -> str:

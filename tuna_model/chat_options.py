@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 
 from tagmine.errors import ConfigurationError
+from tagmine.printable import is_utf8
 from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
 
 EXAMPLES = """\
@@ -34,7 +35,8 @@ class ChatOptions:
         device: as torch names it, or auto.
 
     Raises:
-        ConfigurationError: for no room for an answer, an empty question, or a page of many
+        ConfigurationError: for no room for an answer, an empty question or one that is no
+            UTF-8, or a page of many
             answers.
     """
 
@@ -52,6 +54,10 @@ class ChatOptions:
             raise ConfigurationError(f"--max-new-tokens {self.max_new_tokens}: give 1 or more.")
         if self.question is not None and not self.question.strip():
             raise ConfigurationError("--question: it is empty; ask something.")
+        if self.question is not None and not is_utf8(self.question):
+            raise ConfigurationError(
+                f"--question {self.question[:80]!a}: it is no UTF-8. Write it in UTF-8."
+            )
         if self.explain is not None and self.question is None:
             raise ConfigurationError(
                 f"--explain {self.explain}: the page shows one answer; give --question too."

@@ -7,9 +7,11 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
+from index.retrieval_folder import SUMMARY as RETRIEVAL_SUMMARY
 from tagmine.errors import ConfigurationError
 from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
+from tagmine.printable import is_utf8
 from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
 
 TASKS = ("pope", "fashion-bench")
@@ -66,6 +68,8 @@ class EvalOptions:
                 raise ConfigurationError(f"{flag} {number}: give 1 or more.")
         if not self.image_folder.is_dir():
             raise ConfigurationError(f"--image-folder {self.image_folder}: is no folder.")
+        if not is_utf8(self.suffix):
+            raise ConfigurationError(f"--suffix {self.suffix!a}: it is no UTF-8.")
         if self.out.suffix != ".json":
             raise ConfigurationError(f"--out {self.out}: give a file that ends in .json.")
         judged = self.task == "fashion-bench"
@@ -190,7 +194,8 @@ def run_card(options: EvalOptions) -> dict:
         "datastores": [file_sha256(Path(one) / MANIFEST) for one in source.datastores]
         if all((Path(one) / MANIFEST).is_file() for one in source.datastores)
         else list(source.datastores),
-        "retrievals": source.retrievals and str(Path(source.retrievals).absolute()),
+        "retrievals": source.retrievals and _retrievals_of(Path(source.retrievals)),
+        "clip_model": _encoder_of(source.clip_model),
         "k": source.k,
         "max_tags": source.max_tags,
         "vocabulary": source.vocabulary,
@@ -199,6 +204,20 @@ def run_card(options: EvalOptions) -> dict:
         "max_new_tokens": options.max_new_tokens,
         "dtype": options.dtype,
     }
+
+
+def _retrievals_of(path: Path) -> str:
+    """What the retrievals are, and not where: another run of tagmine retrieve may replace them."""
+    summary = path / RETRIEVAL_SUMMARY if path.is_dir() else path
+    # One that is not there is refused when it is opened.
+    return file_sha256(summary) if summary.is_file() else str(path.absolute())
+
+
+def _encoder_of(clip_model: str | None) -> str | None:
+    # The name of the encoder that is shipped comes before a folder of that name.
+    if clip_model in (None, "demo"):
+        return clip_model
+    return _files_of(Path(clip_model)) or clip_model
 
 
 def _files_of(folder: Path) -> str:

@@ -16,7 +16,7 @@ from tuna_model.answer_log import AnswerLog
 from tuna_model.eval_options import EvalOptions, add_arguments, read_options, run_card
 from tuna_model.judge import HttpJudge, Judge, OverlapJudge
 from tuna_model.question_files import PictureRejected, Question, read_picture
-from tuna_model.tag_source import TagSource, check_source, open_source
+from tuna_model.tag_source import TagSource, check_max_tags, check_source, open_source
 
 __all__ = ["add_arguments", "run"]
 
@@ -80,6 +80,7 @@ def answer_questions(options: EvalOptions, questions: Sequence[Question], log: A
     if not waiting:
         return
     answerer = load_answerer(options.model, options.control, options.device, options.dtype)
+    check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
     decoding = Decoding(options.max_new_tokens)
     finder = _Finder(options.image_folder, open_source(answerer.control, options.source))
     batches = range(0, len(waiting), options.batch_size)
@@ -103,15 +104,14 @@ def _answer_batch(
     for question in batch:
         one = found[question.image]
         if isinstance(one, PictureRejected):
-            yield {
-                "question_id": question.question_id,
-                "image": question.image,
-                "reason": one.reason,
-                "detail": one.detail,
-            }
+            yield _unanswered(question, one.reason, one.detail)
+            continue
+        image, retrieval = one
+        request = Request(question.text + suffix, (image,), retrieval)
+        if why := answerer.too_long(request, decoding):
+            yield _unanswered(question, "too_long", why)
         else:
-            image, retrieval = one
-            asked.append((question, Request(question.text + suffix, (image,), retrieval)))
+            asked.append((question, request))
     answers = answerer.answer([request for _, request in asked], decoding)
     for (question, request), answer in zip(asked, answers, strict=True):
         yield {
@@ -119,8 +119,17 @@ def _answer_batch(
             "image": question.image,
             "question": question.text,
             "answer": answer,
-            "tags": len(request.retrieval.tags),
+            "tags": len(answerer.tags_read(request)),
         }
+
+
+def _unanswered(question: Question, reason: str, detail: str) -> dict:
+    return {
+        "question_id": question.question_id,
+        "image": question.image,
+        "reason": reason,
+        "detail": detail,
+    }
 
 
 class _Finder:

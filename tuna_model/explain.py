@@ -45,7 +45,8 @@ def explain(
     if answer is None:
         (answer,) = answerer.answer([request], decoding)
     without = None
-    if compare and retrieval.tags:
+    read = (*answerer.tags_read(request), *answerer.captions_read(request))
+    if compare and read:
         plain = Answerer(answerer.model, answerer.processor, CONTROLS["no_tags"])
         (without,) = plain.answer([Request(question, (image,))], decoding)
     config = answerer.model.config
@@ -53,8 +54,9 @@ def explain(
     if weighting != "none":
         weighting += f", temperature {config.temperature:g}"
     return Explanation(
-        image=name,
-        question=question,
+        # The page and its JSON are UTF-8, which a file's name need not be.
+        image=_as_utf8(name),
+        question=_as_utf8(question),
         answer=answer,
         answer_without=without,
         model=str(config._name_or_path) or type(answerer.model).__name__,
@@ -80,6 +82,10 @@ def write_explanation(explanation: Explanation, photo: Image.Image, page: Path) 
     write_atomically(record, (data + "\n").encode())
     write_page(explanation, photo, page)
     return record
+
+
+def _as_utf8(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _name_of(answerer: Answerer) -> str:

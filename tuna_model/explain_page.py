@@ -72,9 +72,13 @@ def write_page(explanation: Explanation, photo: Image.Image, path: Path) -> None
 
 
 def _answer(explanation: Explanation) -> str:
-    cards = [("with tags" if explanation.tags else "answer", explanation.answer, "asked")]
+    name = "with tags" if explanation.tags else "answer"
+    if _read_captions(explanation):
+        name = "with captions"
+    cards = [(name, explanation.answer, "asked")]
     if explanation.answer_without is not None:
-        cards.append(("without tags", explanation.answer_without, ""))
+        missing = "captions" if _read_captions(explanation) else "tags"
+        cards.append((f"without {missing}", explanation.answer_without, ""))
     made = "".join(
         f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{_said(answer)}</dd></div>'
         for name, answer, kind in cards
@@ -82,6 +86,11 @@ def _answer(explanation: Explanation) -> str:
     return section(
         "answer", "Answer", f'<p class="question">{_said(explanation.question)}</p><dl>{made}</dl>'
     )
+
+
+def _read_captions(explanation: Explanation) -> bool:
+    captions = any(one.captions for one in explanation.neighbours)
+    return explanation.control == "captions" and captions
 
 
 def _said(value: str) -> str:
@@ -92,7 +101,10 @@ def _said(value: str) -> str:
 
 def _tags(explanation: Explanation, tags: tuple[ExplainedTag, ...], photo: Image.Image) -> str:
     if not tags:
-        note = '<p class="quiet">The model read no tags for this picture.</p>'
+        note = "The model read no tags for this picture."
+        if _read_captions(explanation):
+            note = "Instead of tags, the model read the first caption of each neighbour."
+        note = f'<p class="quiet">{note}</p>'
         return section("tags", "Tags", f"{_figure(photo, tags, 0.0)}{note}")
     scale = even_scale([tag.attention for tag in tags if tag.attention])
     heaviest = max((tag.weight or 0.0 for tag in tags), default=0.0)

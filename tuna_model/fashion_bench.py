@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tagmine.errors import ConfigurationError
+from tagmine.printable import is_utf8
 from tuna_model.judge import Comparison, Judge, JudgeError, Judgement
 from tuna_model.question_files import Question, read_rows, refuse_repeats, text_field
 
@@ -88,6 +89,11 @@ def read_questions(path: Path) -> list[OpenQuestion]:
             raise ConfigurationError(
                 f"{path}, line {number}: caption is {str(caption)[:40]!r}. Expected a text or a "
                 "list of texts that say what the picture shows, since the judge does not see it."
+            )
+        if not is_utf8("".join(lines)):
+            raise ConfigurationError(
+                f"{path}, line {number}: caption holds half a character (a lone surrogate). "
+                "Expected text that UTF-8 can hold."
             )
         question = Question(ident, image, text, category)
         found.append(OpenQuestion(question, reference, "\n".join(lines)))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tagmine.errors import ConfigurationError
-from tuna_model.tag_source import SourceOptions, check_source, open_source
+from tuna_model.tag_source import SourceOptions, check_max_tags, check_source, open_source
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -201,6 +201,7 @@ def make_class() -> type:
             self._world_size = self.accelerator.num_processes
             self.batch_size = int(batch_size)
             answerer = load_answerer(pretrained, control, self._device, dtype)
+            check_max_tags(answerer.control, options, answerer.processor.max_tags)
             source = open_source(answerer.control, options)
             self._requests = SimpleRequests(answerer, source, self.batch_size)
 

@@ -11,17 +11,24 @@ from transformers import AutoProcessor, BatchFeature, LlavaProcessor, ProcessorM
 from transformers.image_utils import make_flat_list_of_images
 
 from index.retrievals import EMPTY, Retrieval
-from tagmine.errors import ConfigurationError
-from tuna_model.batches import IGNORED, clip_inputs, fill
+from tuna_model.batches import IGNORED, check_context_length, clip_inputs, fill
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import CONTROLS, Control, control_named
 from tuna_model.conversations import VICUNA_SYSTEM, Turn, join_turns, labelled_pieces
-from tuna_model.prompts import Piece, Row, TagPrompt, cut_row, insertion, row_of_pieces
+from tuna_model.prompts import (
+    Piece,
+    Row,
+    TagPrompt,
+    cut_row,
+    insertion,
+    row_of_pieces,
+    with_placeholders,
+    without,
+)
 
 if TYPE_CHECKING:
     import PIL.Image
 
-_LONGEST_CLIP_TEXT = 4096
 _TAG_KEYS = ("tag_index", "tag_clip_ids", "tag_clip_mask")
 
 
@@ -70,7 +77,7 @@ class TunaProcessor(LlavaProcessor):
         self.num_additional_image_tokens = num_additional_image_tokens
         self.vision_feature_select_strategy = vision_feature_select_strategy
         self.image_token = getattr(tokenizer, "image_token", None) or image_token
-        _check_context_length(clip_tokenizer)
+        check_context_length(clip_tokenizer)
         known = tokenizer.get_vocab()
         added = [token for token in (tag_token, soft_token) if token not in known]
         tokenizer.add_tokens(added, special_tokens=True)
@@ -214,9 +221,20 @@ class TunaProcessor(LlavaProcessor):
         return [next(found) if count else EMPTY for count in counts]
 
     def _prompt(self, retrieval: Retrieval, control: Control) -> TagPrompt:
-        reserved = (*self.tokenizer.all_special_tokens, self.image_token, self.tag_token)
-        reserved = (*reserved, self.soft_token, self.tags_marker)
-        return insertion(retrieval, control, self.max_tags, reserved, self.soft_token)
+        return insertion(retrieval, control, self.max_tags, self.reserved, self.soft_token)
+
+    @property
+    def reserved(self) -> tuple[str, ...]:
+        """What only the processor writes: special tokens, placeholders, the marker of tags."""
+        own = (self.image_token, self.tag_token, self.soft_token, self.tags_marker)
+        return (*self.tokenizer.all_special_tokens, *own)
+
+    def quoted(self, text: str) -> str:
+        """The words of a stranger, or of a model, without what steers: placeholders, the marker of
+        tags, special tokens, and halves of characters, which no tokenizer takes."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = [str(token) for token in added if token.special]
+        return without(text.encode(errors="replace").decode(), (*self.reserved, *special))
 
     def pieces(self, text: str, retrieval: Retrieval, control: Control) -> list[Piece]:
         """The text with tags in it, cut at the tags' borders.
@@ -305,19 +323,14 @@ class TunaProcessor(LlavaProcessor):
             self._check_reserved(text)
             if role == "assistant" and self.image_token in text:
                 raise ValueError(f"an answer has {self.image_token!r}: {text[:200]!r}; take it out")
-        # All images are cropped to one size, whatever this one says.
-        counted = self._get_num_multimodal_tokens([(1, 1)])["num_image_tokens"][0]
         pieces = labelled_pieces(
             turns,
             self.system_prompt,
             self.tokenizer.eos_token,
             lambda text: self.pieces(text, retrieval, control),
         )
-        placeholders = self.image_token * counted
-        pieces = [p.with_text(p.text.replace(self.image_token, placeholders)) for p in pieces]
-        row = cut_row(
-            row_of_pieces(self, pieces, True, ends=False), max_length, self.image_token_id
-        )
+        whole = row_of_pieces(self, with_placeholders(self, pieces), True, ends=False)
+        row = cut_row(whole, max_length, self.image_token_id)
         if not any(row.answered):
             raise ValueError(
                 f"nothing of the answers is left within max_length {max_length}; raise it, or "
@@ -382,16 +395,6 @@ class TunaProcessor(LlavaProcessor):
     @property
     def model_input_names(self) -> list[str]:
         return [*super().model_input_names, *_TAG_KEYS]
-
-
-def _check_context_length(tokenizer: Any) -> None:
-    length = getattr(tokenizer, "model_max_length", None)
-    if length is None or length > _LONGEST_CLIP_TEXT:
-        raise ConfigurationError(
-            f"clip_tokenizer {type(tokenizer).__name__} has model_max_length {length}; expected "
-            "the context length of the CLIP text tower (77 for OpenAI's). Load it with "
-            "model_max_length=77"
-        )
 
 
 AutoProcessor.register(TunaConfig, TunaProcessor)

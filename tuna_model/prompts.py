@@ -66,10 +66,9 @@ def insertion(
     if control.source == "none":
         return TagPrompt()
     if control.source == "captions":
-        firsts = [caption for n in retrieval.neighbours for caption in n.captions[:1]]
-        captions = clean(firsts, reserved)[:max_tags]
+        captions = captions_read(retrieval, control, max_tags, reserved)
         return TagPrompt("\nCaptions: " + " | ".join(captions)) if captions else TagPrompt()
-    tags = clean([tag.text for tag in retrieval.tags], reserved)[:max_tags]
+    tags = tags_read(retrieval, control, max_tags, reserved)
     if control.form == "pairs" or not tags:
         return TagPrompt(tags=tags)
     listed = ", ".join(tags)
@@ -81,18 +80,40 @@ def insertion(
     return TagPrompt(f"\n{opening} {allowed}: [{listed}]")
 
 
+def tags_read(
+    retrieval: Retrieval, control: Control, max_tags: int, reserved: Sequence[str]
+) -> tuple[str, ...]:
+    """The tags of a retrieval that a control puts into the prompt, as pairs or as words."""
+    if control.source in ("none", "captions"):
+        return ()
+    return clean([tag.text for tag in retrieval.tags], reserved)[:max_tags]
+
+
+def captions_read(
+    retrieval: Retrieval, control: Control, max_tags: int, reserved: Sequence[str]
+) -> tuple[str, ...]:
+    """The captions that a control puts into the prompt: the first of each neighbour, or none."""
+    if control.source != "captions":
+        return ()
+    firsts = [caption for n in retrieval.neighbours for caption in n.captions[:1]]
+    return clean(firsts, reserved)[:max_tags]
+
+
 def clean(texts: Sequence[str], reserved: Sequence[str]) -> tuple[str, ...]:
     """Texts of strangers without the tokens that steer the model, and without those left empty."""
-    found = []
-    for text in texts:
-        before = None
-        # Taking one out may join the halves of another.
-        while before != text:
-            before = text
-            for token in reserved:
-                text = text.replace(token, " ") if token else text
-        found.append(" ".join(text.split()))
+    found = (" ".join(without(text, reserved).split()) for text in texts)
     return tuple(text for text in found if text)
+
+
+def without(text: str, reserved: Sequence[str]) -> str:
+    """The text with a space for each of the reserved tokens in it."""
+    before = None
+    # Taking one out may join the halves of another.
+    while before != text:
+        before = text
+        for token in reserved:
+            text = text.replace(token, " ") if token else text
+    return text
 
 
 def row_of_pieces(
@@ -133,6 +154,22 @@ def row_of_pieces(
         row.tag_index.extend([piece.tag] * len(own))
         row.answered.extend([piece.answered] * len(own))
     return row
+
+
+def with_placeholders(processor: TunaProcessor, pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces with as many image tokens for each image as the model reads."""
+    # All images are cropped to one size, whatever this one says.
+    counted = processor._get_num_multimodal_tokens([(1, 1)])["num_image_tokens"][0]
+    token = processor.image_token
+    return [piece.with_text(piece.text.replace(token, token * counted)) for piece in pieces]
+
+
+def prompt_length(
+    processor: TunaProcessor, text: str, retrieval: Retrieval, control: Control
+) -> int:
+    """How many tokens a text with its images and tags is, before any picture is prepared."""
+    pieces = with_placeholders(processor, processor.pieces(text, retrieval, control))
+    return len(row_of_pieces(processor, pieces, True).input_ids)
 
 
 def cut_row(row: Row, max_length: int | None, image_token_id: int) -> Row:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from index.image_files import read_image_file
 from index.images import ImageLimits, ImageRejected, decode_image
 from tagmine.errors import ConfigurationError
+from tagmine.printable import is_utf8
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,6 +20,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_ROWS = 5_000_000
 _MAX_TEXT = 20_000
 _SHOWN = 80
+_DETAIL = 300
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ def text_field(path: Path, number: int, row: dict, name: str) -> str:
     """A field that must be text, or a whole number, which is returned as text.
 
     Raises:
-        ConfigurationError: when it is missing, empty, longer than 20,000 characters or neither.
+        ConfigurationError: when it is missing, empty, longer than 20,000 characters, neither, or
+            holds half a character, as "\\ud800" in JSON is.
     """
     value = row.get(name)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -90,6 +94,11 @@ def text_field(path: Path, number: int, row: dict, name: str) -> str:
         raise ConfigurationError(
             f"{path}, line {number}: {name!r} is {str(value)[:_SHOWN]!r}. Expected a text of 1 to "
             f"{_MAX_TEXT:,} characters."
+        )
+    if not is_utf8(value):
+        raise ConfigurationError(
+            f"{path}, line {number}: {name!r} is {value[:_SHOWN]!a}, which holds half a character "
+            "(a lone surrogate). Expected text that UTF-8 can hold."
         )
     return value
 
@@ -130,20 +139,17 @@ def read_picture(folder: Path, name: str, limits: ImageLimits | None = None) -> 
     leads out of it is refused, since the names come from a file of someone else.
 
     Raises:
-        PictureRejected: `outside_folder`, `image_missing`, or as `index.images.decode_image` has
-            it, `image_too_large` or `image_undecodable`.
+        PictureRejected: for the reasons of `index.image_files.read_image_file` and
+            `index.images.decode_image`: `unsafe_image_path`, `image_missing`, `image_too_large`,
+            `image_undecodable`.
     """
     limits = limits or ImageLimits()
-    shown = repr(name[:_SHOWN])
-    path = PurePath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise PictureRejected("outside_folder", f"{shown} leads out of the image folder")
+    shown = ascii(name[:_SHOWN])
     try:
-        with (folder / path).open("rb") as stream:
-            data = stream.read(limits.max_bytes + 1)
-    except OSError as error:
-        raise PictureRejected("image_missing", f"{shown}: {error.strerror}") from error
-    try:
-        return decode_image(data, limits)
+        return decode_image(read_image_file(folder, name, limits), limits)
     except ImageRejected as rejected:
-        raise PictureRejected(rejected.reason, f"{shown}: {rejected.detail}") from rejected
+        detail = f"{shown}: {rejected.detail[:_DETAIL]}"
+        raise PictureRejected(rejected.reason, detail) from rejected
+    except ValueError as error:
+        # Of a name that no file can have.
+        raise PictureRejected("image_missing", f"{shown}: {str(error)[:_DETAIL]}") from error

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from index.pooling import Answer, pool_tags
+from index.pooling import Answer, Neighbour, pool_tags
 from index.retrieval_folder import RetrievalPin, read_footers, read_summary, retrievals_path
 from index.retrievals import (
     EMPTY,
@@ -80,7 +80,8 @@ class DatastoreRetriever:
 
         Args:
             datastore: a folder or an open datastore, or several. The neighbours are the nearest in
-                all of them, and tags are then worded as by the nearest neighbour.
+                all of them, and tags are then worded as by the nearest neighbour. Images of one
+                key are one image.
             k: neighbours a picture.
             max_tags: most tags a picture.
             encoder: the datastores' encoder; by default the one that the first of them names.
@@ -121,8 +122,17 @@ class DatastoreRetriever:
 
 
 def _nearest_of_all(answers: Iterable[Answer], k: int) -> Answer:
+    """The k nearest of several answers of k neighbours each; an image counts once.
+
+    k of each are enough: a key stands once in a datastore, so that none of the k nearest keys of
+    all has k others before it in its own.
+    """
     neighbours = [neighbour for answer in answers for neighbour in answer.neighbours]
-    nearest = tuple(sorted(neighbours, key=lambda neighbour: -neighbour.score)[:k])
+    ranked = sorted(neighbours, key=lambda neighbour: -neighbour.score)
+    first: dict[str, Neighbour] = {}
+    for neighbour in ranked:
+        first.setdefault(neighbour.key, neighbour)
+    nearest = tuple(first.values())[:k]
     return Answer(nearest, pool_tags(nearest))
 
 

@@ -108,6 +108,24 @@ def check_source(name: str, control: Control, options: SourceOptions) -> None:
         )
 
 
+def check_max_tags(control: Control, options: SourceOptions, most: int) -> None:
+    """Before anything is looked up: can the model's prompts hold as many tags as are asked for?
+
+    Args:
+        control: what the model is told.
+        options: where its tags come from; what was retrieved before has its own number of tags.
+        most: the processor's max_tags.
+
+    Raises:
+        ConfigurationError: naming the limit.
+    """
+    if control.source != "none" and options.datastores and options.max_tags > most:
+        raise ConfigurationError(
+            f"--max-tags {options.max_tags}: the model's prompts hold {most} tags, and those "
+            f"beyond are never read. Give --max-tags {most} or fewer."
+        )
+
+
 def open_source(control: Control, options: SourceOptions) -> TagSource:
     """What gives the control its tags.
 

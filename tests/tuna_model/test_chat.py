@@ -8,7 +8,7 @@ import json
 import pytest
 
 from pipelines.main import main as tagmine
-from tuna_model.answering import load_answerer
+from tuna_model.answering import Decoding, Request, load_answerer
 from tuna_model.chat import Conversation, read_photo
 from tuna_model.main import main
 
@@ -57,6 +57,17 @@ def test_one_question_with_a_datastore_and_the_page(model, store, tmp_path, caps
     assert "tags: none" in capsys.readouterr().err
 
 
+def test_captions_are_named_as_what_the_model_reads(model, store, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    asked = ["--datastore", str(store / "tags"), "-k", "2", "--control", "captions"]
+    assert main(words(model, store, *asked, "--question", "what ?", "--explain", str(page))) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("captions: a red car | a red ") and "tags:" not in said
+    html = page.read_text()
+    assert "the model read the first caption of each neighbour" in html
+    assert "with captions" in html and "without captions" in html and "read no tags" not in html
+
+
 def test_tags_without_a_datastore_are_refused_before_the_model_is_loaded(store, capsys):
     assert main(words("nowhere", store, "--question", "what ?")) == 1
     assert "--datastore DIR" in capsys.readouterr().err
@@ -74,9 +85,11 @@ def test_questions_of_a_pipe_go_on_from_each_other(model, store, monkeypatch, ca
     talk = Conversation(answerer, photo, EMPTY, 6)
     assert [talk.ask("what is this ?"), talk.ask("is it a car ?")] == piped
     assert [role for role, _ in talk.turns] == ["user", "assistant"] * 2
-    prompted = talk._prompted("is it blue ?")["input_ids"]
-    fresh = Conversation(answerer, photo, EMPTY, 6)._prompted("is it blue ?")["input_ids"]
-    assert prompted.shape[1] > fresh.shape[1]
+    # The second is asked with the first, and not alone.
+    before = tuple(talk.turns[:2])
+    again = Request("is it a car ?", (photo,), before=before)
+    assert answerer.answer([again], Decoding(6)) == piped[1:]
+    assert "what is this ?" in answerer.prompt(again)
 
 
 def test_a_question_that_the_model_cannot_hold_is_refused_and_old_turns_are_forgotten(model, store):
@@ -91,6 +104,15 @@ def test_a_question_that_the_model_cannot_hold_is_refused_and_old_turns_are_forg
     assert 2 <= len(talk.turns) <= 6
     with pytest.raises(ConfigurationError, match="longer than the 512 tokens"):
         talk.ask("car " * 600)
+
+
+def test_more_tags_than_a_prompt_holds_are_refused(model, store, capsys):
+    asked = ["--datastore", str(store / "tags"), "--max-tags", "25", "--question", "what ?"]
+    assert main(words(model, store, *asked)) == 1
+    assert "--max-tags 25: the model's prompts hold 24 tags" in capsys.readouterr().err
+    # Without tags, the number is of nothing.
+    plain = ["--control", "no_tags", "--max-tags", "25", "--question", "what ?"]
+    assert main(words(model, store, *plain)) == 0
 
 
 def test_an_image_token_in_a_question_is_only_words(model, store, capsys):

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from index.retrieval_folder import SUMMARY
 from index.retrievals import write_retrievals
 from tuna_model import pope
 from tuna_model.answering import Answerer, Decoding, Request, load_answerer
 from tuna_model.controls import CONTROLS
+from tuna_model.eval_options import EvalOptions, run_card
 from tuna_model.main import main
+from tuna_model.tag_source import SourceOptions
 
 TEXTS = ["is it a red car ?", "is it a dog ?", "is this a boat ?"]
 SUFFIX = "\nanswer yes or no"
@@ -124,7 +127,7 @@ def test_pictures_that_cannot_be_used_are_counted_with_their_reasons(
     assert results["unanswered"] == {
         "image_missing": 1,
         "image_undecodable": 1,
-        "outside_folder": 1,
+        "unsafe_image_path": 1,
     }
     scores = results["scores"]
     assert (scores["questions"], scores["answered"], scores["unanswered"]) == (5, 2, 3)
@@ -158,6 +161,42 @@ def test_answers_of_another_control_are_not_mixed_in(evaluate, stored, capsys):
     assert evaluate(*stored) == 0
     assert evaluate(*stored, "--control", "lion") == 1
     assert "control: 'tuna' then, 'lion' now" in capsys.readouterr().err
+
+
+def test_answers_of_other_retrievals_in_the_same_place_are_not_mixed_in(
+    evaluate, world, tmp_path, tools, capsys
+):
+    stored = tmp_path / "found.parquet"
+    shutil.copy(world / "found.parquet", stored)
+    assert evaluate("--retrievals", str(stored)) == 0
+    shutil.copy(world / "found.parquet", tmp_path / "moved.parquet")
+    assert evaluate("--retrievals", str(tmp_path / "moved.parquet")) == 0
+    write_retrievals(stored, ((f"{i}.png", tools.retrieval("cat")) for i in range(3)))
+    capsys.readouterr()
+    assert evaluate("--retrievals", str(stored)) == 1
+    said = capsys.readouterr().err
+    assert "holds answers of another run (retrievals: " in said
+
+
+def test_the_card_of_a_run_has_its_retrievals_and_its_encoder(world, tmp_path):
+    def card(**source) -> dict:
+        paths = world / "pope.json", world / "images", str(world / "model"), tmp_path / "o.json"
+        return run_card(EvalOptions("pope", *paths, "tuna", SourceOptions(**source), "", 3))
+
+    folder = tmp_path / "found"
+    (folder / "parts").mkdir(parents=True)
+    (folder / SUMMARY).write_text("{}")
+    before = card(retrievals=str(folder))
+    assert card(retrievals=str(folder)) == before
+    (folder / SUMMARY).write_text('{"parts": 1}')
+    assert card(retrievals=str(folder))["retrievals"] != before["retrievals"]
+    assert card()["retrievals"] is None and card()["clip_model"] is None
+    assert card(clip_model="demo")["clip_model"] == "demo"
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    named = card(clip_model=str(clip))
+    (clip / "model.safetensors").write_bytes(b"other weights")
+    assert card(clip_model=str(clip)) != named
 
 
 @pytest.mark.parametrize("control", ["no_tags", "captions", "no_tuner", "lion_without_token"])

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tagmine.errors import ConfigurationError
-from tuna_model.fashion_bench import Outcome, judge_answers, read_questions, summarise
+from tuna_model.fashion_bench import Outcome, judge_answers, read_questions, record_of, summarise
 from tuna_model.judge import (
     KEY_VARIABLE,
     Comparison,
@@ -242,6 +242,30 @@ def test_a_bench_is_judged_question_by_question(endpoint, write_rows):
     assert found["all"]["questions"] == 5 and found["complex"]["questions"] == 0
     for group in found.values():
         assert group["questions"] == group["judged"] + sum(group["not_judged"].values())
+
+
+def test_the_reference_is_judged_first_and_the_answer_second(write_rows):
+    """Swapped, every score would be of the other."""
+
+    class Recording:
+        name = "recording"
+
+        def __init__(self) -> None:
+            self.asked: list[Comparison] = []
+
+        def compare(self, comparison: Comparison) -> Judgement:
+            self.asked.append(comparison)
+            return Judgement(9, 3)
+
+    judge = Recording()
+    questions = read_questions(write_rows(ROW))
+    (outcome,) = judge_answers(questions, {"1": "A hat."}, judge)
+    (asked,) = judge.asked
+    assert (asked.first, asked.second) == (ROW["reference"], "A hat.")
+    assert (asked.question, asked.context) == (ROW["text"], "\n".join(ROW["caption"]))
+    scores = summarise([outcome])["all"]
+    assert (scores["reference"], scores["answer"]) == (9, 3)
+    assert record_of(outcome)["reference"] == 9 and record_of(outcome)["answer"] == 3
 
 
 def test_relative_is_of_the_means_not_the_mean_of_ratios():

@@ -91,6 +91,25 @@ def test_several_datastores_answer_as_one(world, images):
         assert top.score == pytest.approx(sum(near[p].score for p in top.neighbours) / total)
 
 
+def test_an_image_that_several_datastores_have_counts_once(
+    world, images, tmp_path, write_tar, jpeg
+):
+    one = world / "one-store"
+    alone = DatastoreRetriever(one, k=5).retrieve(images)
+    assert DatastoreRetriever([one, one], k=5).retrieve(images) == alone
+    # Another datastore that has half of the images, under the same keys.
+    members = []
+    for number in range(6):
+        caption = f"a {WORDS[number]} and a {WORDS[(number + 1) % 6]}"
+        members += [(f"{number}.jpg", jpeg(number)), (f"{number}.txt", caption.encode())]
+    shard = str(write_tar(tmp_path / "one" / "0.tar", members))
+    assert main(["build", shard, "--out", str(tmp_path / "half"), "--clip-model", "demo"]) == 0
+    both = DatastoreRetriever([one, tmp_path / "half", one], k=5).retrieve(images)
+    for found, expected in zip(both, alone, strict=True):
+        assert [n.key for n in found.neighbours] == [n.key for n in expected.neighbours]
+        assert [(t.text, t.votes) for t in found.tags] == [(t.text, t.votes) for t in expected.tags]
+
+
 def test_no_datastore_and_no_neighbours_are_refused(world, tmp_path):
     with pytest.raises(ValueError, match="got none"):
         DatastoreRetriever([])
