@@ -319,7 +319,7 @@ def trouble(tmp_path, photos, shards):
         ("{good} --out {out}", "give --image-folder DIR"),
         ("{good} --out {out} --image-folder {out}", "there is no such folder"),
         ("{text} --out {out} --image-folder {photos}", "none of its 2 rows names an image"),
-        ("{bad} --out {out} --image-folder {photos}", "the row is a float, expected an object"),
+        ("{bad} --out {out} --image-folder {photos}", "the row is a int, expected an object"),
         ("{wrong} --out {out} --image-folder {photos}", "such as 'coco/1.jpg'"),
         ("{cut} --out {out} --image-folder {photos}", "is damaged at row 0"),
         ("{good} {text} --out {out} --image-folder {photos}", "retrieved for alone"),
