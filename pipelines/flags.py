@@ -12,6 +12,24 @@ from tagmine.backends import DEPENDENCY
 from tagmine.samples import IMAGE_KEYS
 
 
+def add_batching(group: argparse._ArgumentGroup) -> None:
+    """How pictures are decoded and embedded."""
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=DEFAULT_BATCH_SIZE,
+        metavar="N",
+        help="images a forward pass; halved when memory runs out (default: %(default)s)",
+    )
+    group.add_argument(
+        "--num-prepro-workers",
+        type=int,
+        default=4,
+        metavar="N",
+        help="threads that decode and resize images (default: %(default)s)",
+    )
+
+
 def add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> None:
     """Which shards are read, and which members of their samples."""
     group = parser.add_argument_group("input")
@@ -123,20 +141,7 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
         help="open_clip architecture/weights, where weights are a pretrained tag or a local "
         "checkpoint; a folder in open_clip's local-dir layout; or demo (default: %(default)s)",
     )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        default=DEFAULT_BATCH_SIZE,
-        metavar="N",
-        help="images a forward pass; halved when memory runs out (default: %(default)s)",
-    )
-    group.add_argument(
-        "--num-prepro-workers",
-        type=int,
-        default=4,
-        metavar="N",
-        help="threads that decode and resize images (default: %(default)s)",
-    )
+    add_batching(group)
     add_clip_scores(group)
 
 

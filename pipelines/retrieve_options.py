@@ -7,6 +7,7 @@ import dataclasses
 import math
 from pathlib import PurePath
 
+from pipelines.flags import add_batching
 from pipelines.options import DEFAULT_BATCH_SIZE, RunnerOptions
 from tagmine.errors import ConfigurationError
 from tagmine.instructions import SUFFIXES
@@ -171,20 +172,7 @@ def _add_look_up(parser: argparse.ArgumentParser) -> None:
         help="encoder to embed the images with; it must be the one that the datastore was made "
         "with (default: the one that the datastore names)",
     )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        default=DEFAULT_BATCH_SIZE,
-        metavar="N",
-        help="images a forward pass; halved when memory runs out (default: %(default)s)",
-    )
-    group.add_argument(
-        "--num-prepro-workers",
-        type=int,
-        default=4,
-        metavar="N",
-        help="threads that decode and resize images (default: %(default)s)",
-    )
+    add_batching(group)
 
 
 def _cosine_or_off(text: str) -> float:
