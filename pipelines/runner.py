@@ -16,11 +16,14 @@ from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentP
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import create_runner
 
+from pipelines.local_workers import WorkerDiedError
 from pipelines.options import RunnerOptions
 from pipelines.progress import INTERRUPTED, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
 _LOG_SHOWN = 4000
+# Each may be of a picture that ends its process, of which a shard costs one death at most.
+_MAX_DEATHS = 16
 
 
 class JobError(TagmineError):
@@ -60,6 +63,9 @@ def run_job(
 ) -> None:
     """Build a pipeline, run it, and wait for its end.
 
+    When a local worker process dies, the job is started again, as clusters do: what it finished
+    is kept.
+
     Args:
         options: which runner.
         build: adds the transforms to the pipeline.
@@ -68,10 +74,22 @@ def run_job(
     Raises:
         TagmineError: when the job fails.
     """
-    pipeline = _make_pipeline(options)
-    build(pipeline)
-    with _worker_log(options) as log:
-        _run(options, pipeline, progress, log)
+    deaths = 0
+    while True:
+        pipeline = _make_pipeline(options)
+        build(pipeline)
+        try:
+            with _worker_log(options) as log:
+                _run(options, pipeline, progress, log)
+            return
+        except WorkerDiedError as error:
+            deaths += 1
+            if deaths == _MAX_DEATHS:
+                raise JobError(
+                    f"worker processes died {deaths} times, the last time so: {error}. Nothing "
+                    "finished is lost. If memory is short, run the same command with a smaller "
+                    "--num-workers."
+                ) from error
 
 
 def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, log: IO) -> None:
@@ -81,6 +99,8 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, 
     quiet.setLevel(logging.CRITICAL if is_local(options) else level)
     try:
         pipeline.run().wait_until_finish()
+    except WorkerDiedError:
+        raise
     except (TagmineError, RuntimeError) as error:
         # Beam appends the step to the text of an exception; the sentence itself was recorded.
         message = read_failure(progress) if progress else None
