@@ -11,8 +11,8 @@ import faiss
 import numpy as np
 
 from index.factory import cause_of, metric_name, metrics_of
+from index.files import open_index
 from index.ondisk import open_merged
-from index.shards import open_index
 from tagmine.embeddings import EmbeddingsPart
 from tagmine.errors import DatastoreError
 from tagmine.manifest import FileCard, Manifest

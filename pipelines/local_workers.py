@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from apache_beam.portability import python_urns
+from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     BeamFnControlServicer,
     SubprocessSdkWorkerHandler,
@@ -27,6 +28,11 @@ class _WatchedWorkerHandler(SubprocessSdkWorkerHandler):
         self.worker_thread = threading.Thread(name="run_worker", target=self._watch)
         self.worker_thread.start()
 
+    def stop_worker(self) -> None:
+        # For one that has not connected yet, which would wait for work that does not come.
+        self.control_conn.push(BeamFnControlServicer._DONE_MARKER)
+        self.worker_thread.join()
+
     def _watch(self) -> None:
         try:
             self.worker.run()
@@ -43,3 +49,6 @@ class _WatchedWorkerHandler(SubprocessSdkWorkerHandler):
 
         self.control_conn.push = refuse
         self.control_conn.abort(died)
+        for future in list(self.control_conn._futures_by_id.values()):
+            # Who reads what a bundle puts out looks for an answer, not for an exception.
+            future.set(beam_fn_api_pb2.InstructionResponse(error=str(died)))

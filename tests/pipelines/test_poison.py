@@ -77,20 +77,57 @@ def read(path):
 CRASHED = ("decoder_crashed", "decoding it ends the process by SIGSEGV")
 
 
-def test_the_same_command_gets_past_it(tmp_path, fragile, poisoned, tiny_clip, read_folder):
-    root = tmp_path / "alone" / "store"
+def test_the_same_command_gets_past_it(tmp_path, fragile, poisoned, tiny_clip, monkeypatch):
+    root = tmp_path / "store"
     command = ["embed", poisoned, "--clip-model", tiny_clip, "--out"]
     # The launcher decodes by itself.
     assert run(fragile, *command, str(root)).returncode == -signal.SIGSEGV
-    done = run(fragile, *command, str(root))
-    assert done.returncode == 0, done.stderr
+    # Of this process only those that it starts to decode have that decoder.
+    monkeypatch.syspath_prepend(fragile["PYTHONPATH"].split(os.pathsep)[0])
+    assert main([*command, str(root)]) == 0
     assert rejects(root) == {"in/0/1": CRASHED, "in/0/3": CRASHED}
-    # With worker processes one command does, and gives the same bytes.
-    other = tmp_path / "workers" / "store"
-    done = run(fragile, *command, str(other), "--num-workers", "2")
-    assert done.returncode == 0, done.stderr
-    assert read_folder(other) == read_folder(root)
     for finish in (["mine", poisoned, "--out", str(root)], ["index", str(root)]):
         assert main(finish) == 0
     assert main(["verify", str(root)]) == 0
     assert json.loads((root / "manifest.json").read_text())["images"] == 8
+
+
+def test_a_worker_that_dies_does_not_end_the_job(tmp_path):
+    """Beam by itself waits for the answer of a dead worker for ever."""
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-c", "import deadly; deadly.run()", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("item-*")) == ["item-0", "item-1", "item-2"]
+    assert "worker processes died 1 times" in done.stdout
+
+
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+import apache_beam as beam
+import pipelines.runner
+from pipelines.options import RunnerOptions
+
+def work(item, folder, mercy):
+    died = Path(folder, "died")
+    if item == 0 and not (mercy and died.exists()):
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(folder, f"item-{item}").touch()
+
+def job(mercy):
+    def build(root):
+        items = root | beam.Create(range(3)) | beam.Reshuffle()
+        return items | beam.Map(work, sys.argv[1], mercy)
+    pipelines.runner.run_job(RunnerOptions(num_workers=2), build, None)
+
+def run():
+    job(mercy=True)
+    pipelines.runner._MAX_DEATHS = 1
+    try:
+        job(mercy=False)
+    except pipelines.runner.JobError as error:
+        print(error)
+"""
