@@ -62,7 +62,7 @@ def read_card(index_file: Path, maker: str | None = None) -> IndexFileCard | Non
     return card if whole and maker in (None, card.maker) else None
 
 
-def read_index(path: Path, flags: int = 0) -> faiss.Index:
+def read_index(path: Path, flags: int = 0, lists_beside: bool = False) -> faiss.Index:
     """An index file as FAISS reads it, if it holds what it says that it holds.
 
     Each array in it is at most as large as the file, since the file would hold it, and so is each
@@ -72,15 +72,29 @@ def read_index(path: Path, flags: int = 0) -> faiss.Index:
     Args:
         path: the file.
         flags: of `faiss.read_index`.
+        lists_beside: whether its lists may be in another file, which is not opened here.
 
     Raises:
-        RuntimeError: when FAISS cannot read it.
+        RuntimeError: when FAISS cannot read it, or its lists are in another file.
     """
     size = max(path.stat().st_size, _SMALLEST_LIMIT)
     with _limits:
         faiss.set_deserialization_vector_byte_limit(size)
         faiss.set_deserialization_loop_limit(size)
-        return faiss.read_index(str(path), flags)
+        # A file may name another that its lists are in: not one of another folder.
+        index = faiss.read_index(str(path), flags | faiss.IO_FLAG_ONDISK_SAME_DIR)
+    if not lists_beside and _lists_elsewhere(index, path):
+        raise RuntimeError("its lists are in another file")
+    return index
+
+
+def _lists_elsewhere(index: faiss.Index, path: Path) -> bool:
+    inverted = faiss.try_extract_index_ivf(index)
+    lists = inverted and faiss.downcast_InvertedLists(inverted.invlists)
+    if not isinstance(lists, faiss.OnDiskInvertedLists):
+        return False
+    # Mapped with IO_FLAG_MMAP, an index's own lists are of this type as well.
+    return lists.filename != str(path) or not lists.ptr
 
 
 def open_index(path: Path) -> faiss.Index:

@@ -102,7 +102,9 @@ def open_merged(path: Path) -> faiss.Index:
         RuntimeError: when FAISS cannot read it.
     """
     # Not FAISS's own way to find the file beside the index: that prints to standard output.
-    index = read_index(path, faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY)
+    index = read_index(
+        path, faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY, lists_beside=True
+    )
     lists = faiss.downcast_InvertedLists(inverted_lists_of(index).invlists)
     if not isinstance(lists, faiss.OnDiskInvertedLists):
         raise RuntimeError("its lists are not on disk")

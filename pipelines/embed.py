@@ -14,6 +14,7 @@ from rich.console import Console
 from index.embed import EmbedOptions as PartOptions
 from index.embed import embed_fingerprint, embed_part
 from index.encoder import load_encoder
+from pipelines.code_version import check_code, code_version
 from pipelines.options import EmbedOptions, RunnerOptions
 from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
@@ -45,6 +46,7 @@ class EmbedJob:
         maker: fingerprint that the worker's own encoder must have.
         num_threads: forward passes side by side on a CPU, None for one a core.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -53,6 +55,7 @@ class EmbedJob:
     maker: str
     num_threads: int | None
     progress: str | None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 class EmbedShards(beam.PTransform):
@@ -72,6 +75,7 @@ class EmbedShards(beam.PTransform):
 
 def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         encoder = shared.acquire(lambda: load_encoder(job.clip_model, num_threads=job.num_threads))
         if embed_fingerprint(encoder, job.options) != job.maker:
             raise TagmineError(

@@ -18,9 +18,12 @@ from index.ondisk import check_mergeable, remove_unmerged
 from index.publish import assemble_manifest
 from index.spec import FLAT_BELOW, choose_spec, parse_bytes, training_size
 from index.training import current_training, train_index
+from pipelines.code_version import check_code, code_version
+from pipelines.failures import explained
 from pipelines.index_finish import finish
 from pipelines.options import IndexOptions
-from pipelines.runner import check_runner, run_job
+from pipelines.progress import failure_folder, recorded
+from pipelines.runner import check_runner, is_local, run_job
 from pipelines.summary import print_count, print_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
@@ -58,6 +61,8 @@ class IndexJob:
         min_clip_score: lowest CLIP score of an image that is indexed, None for no limit.
         retrain: whether an earlier training on some of the parts is made anew.
         max_training_bytes: what the training sample may take in memory.
+        failures: folder that a failure is recorded in, if the worker shares it with the launcher.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -67,6 +72,8 @@ class IndexJob:
     min_clip_score: float | None
     retrain: bool
     max_training_bytes: int
+    failures: str | None = None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
@@ -82,13 +89,15 @@ def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
 
 
 def _train(job: IndexJob) -> IndexJob:
-    train_index(
-        Path(job.root),
-        job.parts,
-        job.index_key,
-        retrain=job.retrain,
-        max_bytes=job.max_training_bytes,
-    )
+    with recorded(job.failures), explained():
+        check_code(job.code)
+        train_index(
+            Path(job.root),
+            job.parts,
+            job.index_key,
+            retrain=job.retrain,
+            max_bytes=job.max_training_bytes,
+        )
     return job
 
 
@@ -97,7 +106,9 @@ def _list_shards(job: IndexJob) -> Iterator[ShardPlan]:
 
 
 def _fill(plan: ShardPlan, job: IndexJob) -> int:
-    fill_shard(Path(job.root), plan, job.index_key, job.min_clip_score)
+    with recorded(job.failures), explained():
+        check_code(job.code)
+        fill_shard(Path(job.root), plan, job.index_key, job.min_clip_score)
     return plan.shard
 
 
@@ -149,8 +160,11 @@ def index(
     limit = options.min_clip_score
     trained_in = parse_bytes(options.max_training_memory)
     numbers = tuple(part for part, _ in rows)
-    job = IndexJob(str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
-    run_job(options.runner, lambda p: build(p, job), None)
+    with failure_folder(is_local(options.runner)) as failures:
+        retrain = options.retrain
+        made_of = (str(root), index_key, numbers, tuple(plans), limit, retrain, trained_in)
+        job = IndexJob(*made_of, failures)
+        run_job(options.runner, lambda p: build(p, job), failures)
     manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
     if manifest.images == 0:
         raise ConfigurationError(

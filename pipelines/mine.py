@@ -11,6 +11,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
+from pipelines.code_version import check_code, code_version
 from pipelines.options import MineOptions
 from pipelines.progress import count_cut, count_kept, record_cut
 from pipelines.runner import check_runner, run_job
@@ -55,6 +56,7 @@ class MineJob:
         progress: folder for heartbeats, if the worker shares it with the launcher.
         filters: which captions are mined; the blocklist's words and not its path.
         annotations: the index of further annotations, in the datastore's folder.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -64,6 +66,7 @@ class MineJob:
     progress: str | None
     filters: CaptionFilters
     annotations: str | None = None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 class MineShards(beam.PTransform):
@@ -83,6 +86,7 @@ class MineShards(beam.PTransform):
 
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         tagger = shared.acquire(lambda: job.tagger.load())
         index = Path(job.annotations) if job.annotations else None
         before = tagger.cut

@@ -25,6 +25,7 @@ from index.retrieval_folder import (
 from index.retrieve import LookUp, make_pin, retrieve_part
 from index.retrieve import RetrieveOptions as PartOptions
 from index.search import Datastore, open_datastore
+from pipelines.code_version import check_code, code_version
 from pipelines.embed import threads_per_worker
 from pipelines.progress import count_kept
 from pipelines.query_shards import encoder_name
@@ -55,6 +56,7 @@ class RetrieveJob:
         pin: what the launcher found; the worker must find the same.
         num_threads: forward passes side by side on a CPU, None for one a core.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -64,6 +66,7 @@ class RetrieveJob:
     pin: RetrievalPin
     num_threads: int | None
     progress: str | None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 class RetrieveShards(beam.PTransform):
@@ -83,6 +86,7 @@ class RetrieveShards(beam.PTransform):
 
 def _retrieve(source: Source, job: RetrieveJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         datastore = shared.acquire(
             lambda: _open(job.datastore, job.clip_model, threads=job.num_threads)
         )

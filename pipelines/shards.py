@@ -13,6 +13,7 @@ import fsspec
 from apache_beam.metrics import Metrics
 from rich.console import Console
 
+from pipelines.failures import explained
 from pipelines.options import InputOptions, RunnerOptions
 from pipelines.progress import INTERRUPTED, Heartbeat, record_failure, show_progress
 from pipelines.runner import is_local
@@ -156,7 +157,8 @@ def process_part(
     """Run a plain function over one shard inside a worker: heartbeat, counters, failure."""
     heartbeat = Heartbeat(progress, source.part)
     try:
-        result = make(heartbeat)
+        with explained():
+            result = make(heartbeat)
     except TagmineError as error:
         record_failure(progress, str(error))
         raise

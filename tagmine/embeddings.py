@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from tagmine.arrow_files import read_file
 from tagmine.errors import DatastoreError
 from tagmine.layout import atomic_path
 from tagmine.parts import PartFooter, embeddings_schema, parse_footer, rows_sha256
@@ -156,24 +157,26 @@ def open_embeddings(path: Path) -> EmbeddingsPart:
     """
     try:
         with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source)
-            footer = parse_footer(path, reader.schema.metadata)
-            return _map_rows(path, footer, reader)
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            schema, batches = read_file(source)
+            footer = parse_footer(path, schema.metadata)
+            return _map_rows(path, footer, schema, batches)
+    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise DatastoreError(
             f"{path} cannot be read as an embeddings part ({type(error).__name__}: {error}). Run "
             "tagmine build again with the same shards; it makes damaged parts anew."
         ) from error
 
 
-def _map_rows(path: Path, footer: PartFooter, reader: pa.ipc.RecordBatchFileReader):
-    dim = reader.schema.field("embedding").type.list_size
-    scored = "clip_score" in reader.schema.names
-    if not reader.schema.remove_metadata().equals(embeddings_schema(dim, scored)):
-        raise ValueError(f"its schema is {reader.schema.remove_metadata()}")
-    if reader.num_record_batches != 1:
-        raise ValueError(f"it has {reader.num_record_batches} record batches, expected 1")
-    batch = reader.get_batch(0)
+def _map_rows(
+    path: Path, footer: PartFooter, schema: pa.Schema, batches: list[pa.RecordBatch]
+) -> EmbeddingsPart:
+    dim = schema.field("embedding").type.list_size
+    scored = "clip_score" in schema.names
+    if not schema.remove_metadata().equals(embeddings_schema(dim, scored)):
+        raise ValueError(f"its schema is {schema.remove_metadata()}")
+    if len(batches) != 1:
+        raise ValueError(f"it has {len(batches)} record batches, expected 1")
+    (batch,) = batches
     # A stranger's file may state lengths that its buffers do not have.
     batch.validate()
     if batch.num_rows != footer.written:

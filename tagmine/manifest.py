@@ -314,6 +314,11 @@ def read_manifest(root: Path) -> Manifest:
     path = root / MANIFEST
     if not root.is_dir():
         raise DatastoreError(f"{root}: there is no such folder; give the folder of a datastore.")
+    if path.is_symlink():
+        raise DatastoreError(
+            f"{path} is a link, and a datastore reads nothing outside of its folder. Copy it with "
+            "what its links lead to, as cp -rL does."
+        )
     if not path.is_file():
         raise DatastoreError(
             f"{root} has no {MANIFEST}, so it is not a finished datastore. If a build was "

@@ -18,6 +18,8 @@ from tagmine.tags import Tag
 
 FOOTER_KEY = b"tagmine"
 ROW_GROUP_ROWS = 8192
+# 256 KiB of captions and tags a row, unpacked.
+MAX_GROUP_BYTES = ROW_GROUP_ROWS << 18
 
 TAG_TYPE = pa.struct(
     [
@@ -250,10 +252,23 @@ def read_tags_footer(path: Path) -> PartFooter:
         DatastoreError: for a file that is damaged or was not written by tagmine.
     """
     try:
-        metadata = pq.ParquetFile(path).metadata.metadata
-    except (OSError, pa.ArrowException) as error:
+        metadata = pq.ParquetFile(path).metadata
+        _check_claims(metadata)
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise _unreadable(path, error) from error
-    return parse_footer(path, metadata)
+    return parse_footer(path, metadata.metadata)
+
+
+def _check_claims(metadata: pq.FileMetaData) -> None:
+    """A small file of a stranger may unpack to more than any memory."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        if group.num_rows > ROW_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
+            raise ValueError(
+                f"row group {number} says that it has {group.num_rows:,} rows in "
+                f"{group.total_byte_size:,} bytes; a part has up to {ROW_GROUP_ROWS:,} in "
+                f"{MAX_GROUP_BYTES:,}"
+            )
 
 
 def parse_footer(path: Path, metadata: dict[bytes, bytes] | None) -> PartFooter:
