@@ -83,18 +83,18 @@ def read_index(path: Path, flags: int = 0, lists_beside: bool = False) -> faiss.
         faiss.set_deserialization_loop_limit(size)
         # A file may name another that its lists are in: not one of another folder.
         index = faiss.read_index(str(path), flags | faiss.IO_FLAG_ONDISK_SAME_DIR)
-    if not lists_beside and _lists_elsewhere(index, path):
+    if not lists_beside and _lists_elsewhere(index):
         raise RuntimeError("its lists are in another file")
     return index
 
 
-def _lists_elsewhere(index: faiss.Index, path: Path) -> bool:
+def _lists_elsewhere(index: faiss.Index) -> bool:
     inverted = faiss.try_extract_index_ivf(index)
     lists = inverted and faiss.downcast_InvertedLists(inverted.invlists)
     if not isinstance(lists, faiss.OnDiskInvertedLists):
         return False
-    # Mapped with IO_FLAG_MMAP, an index's own lists are of this type as well.
-    return lists.filename != str(path) or not lists.ptr
+    # With IO_FLAG_MMAP, an index's own lists are of this type as well, mapped and without a name.
+    return bool(lists.filename) or not lists.ptr
 
 
 def open_index(path: Path) -> faiss.Index:

@@ -121,6 +121,8 @@ def _open_shard(
             f"no cosines. {REPAIR}"
         )
     inverted = faiss.try_extract_index_ivf(shard)
+    if not (shard.is_trained and (inverted is None or inverted.is_trained)):
+        raise DatastoreError(f"{path} says that it is not trained, so it cannot answer. {REPAIR}")
     if inverted is not None:
         inverted.nprobe = manifest.index.nprobe
     return shard

@@ -18,8 +18,9 @@ from tagmine.tags import Tag
 
 FOOTER_KEY = b"tagmine"
 ROW_GROUP_ROWS = 8192
-# 256 KiB of captions and tags a row, unpacked.
-MAX_GROUP_BYTES = ROW_GROUP_ROWS << 18
+# Of captions; their tags may take some times as much, and what may be unpacked more than that.
+_GROUP_CHARACTERS = 1 << 26
+MAX_GROUP_BYTES = 1 << 31
 
 TAG_TYPE = pa.struct(
     [
@@ -145,12 +146,14 @@ class TagTableWriter:
             path, TAGS_SCHEMA, compression="zstd", write_page_checksum=True
         )
         self._rows: list[TagRow] = []
+        self._characters = 0
         self.added = 0
 
     def add(self, row: TagRow) -> None:
         self._rows.append(row)
         self.added += 1
-        if len(self._rows) >= ROW_GROUP_ROWS:
+        self._characters += sum(map(len, row.captions))
+        if len(self._rows) >= ROW_GROUP_ROWS or self._characters >= _GROUP_CHARACTERS:
             self._write_group()
 
     def finish(self, footer: PartFooter) -> None:
@@ -162,6 +165,7 @@ class TagTableWriter:
         if self._rows:
             self._writer.write_table(tags_table(self._rows))
             self._rows = []
+            self._characters = 0
 
 
 def tags_table(rows: Sequence[TagRow]) -> pa.Table:
