@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test bench bench-index study tags-page lint clean
+.PHONY: setup demo test faults fuzz bench bench-index study tags-page lint clean
 
 setup: .venv/ready
 
@@ -19,8 +19,20 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/python -m demo
 
+# A worker a core, up to eight: each loads torch, and a file's tests share their fixtures.
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+
+# Processes killed at random moments; docs/reliability.md.
+KILLS ?= 100
+faults: setup
+	$(BIN)/python -m campaigns.kills --kills $(KILLS)
+
+# Each of the targets in campaigns/targets.py for so many seconds. FUZZ keeps inputs between runs.
+SECONDS ?= 300
+FUZZ ?= fuzz-out
+fuzz: setup
+	$(BIN)/python -m campaigns.fuzz --seconds $(SECONDS) --work $(FUZZ)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -50,4 +62,4 @@ tags-page: setup
 	$(BIN)/python -m benchmarks.tags_page --data $(DATA)
 
 clean:
-	rm -rf demo-out study-out build dist *.egg-info
+	rm -rf demo-out study-out fuzz-out build dist *.egg-info

@@ -38,6 +38,7 @@ def main() -> int:
 def _command(name: str, work: Path, seconds: int, runs: int) -> list[str]:
     work.mkdir(parents=True, exist_ok=True)
     limits = [f"-max_total_time={seconds}", f"-runs={runs}", "-rss_limit_mb=4096", "-timeout=60"]
+    limits += ["-max_len=65536", "-print_final_stats=1"]
     own = [sys.executable, "-m", "campaigns.fuzz_one", name, "-seed=1", "-verbosity=0"]
     return [*own, *limits, f"-artifact_prefix={work}/", str(work)]
 

@@ -21,8 +21,9 @@ from index.training import current_training, train_index
 from pipelines.code_version import check_code, code_version
 from pipelines.failures import explained
 from pipelines.index_finish import finish
+from pipelines.job_log import JobCounts, log_job
 from pipelines.options import IndexOptions
-from pipelines.progress import failure_folder, recorded
+from pipelines.progress import Watch, failure_folder, recorded
 from pipelines.runner import check_runner, is_local, run_job
 from pipelines.summary import print_count, print_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
@@ -160,12 +161,16 @@ def index(
     limit = options.min_clip_score
     trained_in = parse_bytes(options.max_training_memory)
     numbers = tuple(part for part, _ in rows)
-    with failure_folder(is_local(options.runner)) as failures:
-        retrain = options.retrain
-        made_of = (str(root), index_key, numbers, tuple(plans), limit, retrain, trained_in)
+    made_of = (str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
+    with (
+        log_job(root, "index", options.runner.runner, len(plans)) as log,
+        failure_folder(is_local(options.runner)) as failures,
+    ):
         job = IndexJob(*made_of, failures)
-        run_job(options.runner, lambda p: build(p, job), failures)
-    manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
+        run_job(options.runner, lambda p: build(p, job), Watch(log, failures))
+        manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
+        total = manifest.totals["index"]
+        log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))
     if manifest.images == 0:
         raise ConfigurationError(
             f"{root}: no image has both an embedding and a caption"

@@ -109,6 +109,7 @@ from pathlib import Path
 import apache_beam as beam
 import pipelines.runner
 from pipelines.options import RunnerOptions
+from pipelines.progress import Watch
 
 def work(item, folder, mercy):
     died = Path(folder, "died")
@@ -121,7 +122,7 @@ def job(mercy):
     def build(root):
         items = root | beam.Create(range(3)) | beam.Reshuffle()
         return items | beam.Map(work, sys.argv[1], mercy)
-    pipelines.runner.run_job(RunnerOptions(num_workers=2), build, None)
+    pipelines.runner.run_job(RunnerOptions(num_workers=2), build, Watch(None, None))
 
 def run():
     job(mercy=True)
