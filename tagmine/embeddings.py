@@ -12,7 +12,13 @@ import pyarrow as pa
 from tagmine.arrow_files import read_file
 from tagmine.errors import DatastoreError
 from tagmine.layout import atomic_path
-from tagmine.parts import PartFooter, embeddings_schema, parse_footer, rows_sha256
+from tagmine.parts import (
+    PartFooter,
+    embeddings_schema,
+    keys_sha256,
+    parse_footer,
+    rows_sha256,
+)
 
 
 def write_embeddings(
@@ -40,7 +46,7 @@ def write_embeddings(
     scored = clip_scores is not None
     dim = vectors.shape[1]
     hashed = _hash_rows(ids, np.ascontiguousarray(vectors), clip_scores)
-    footer = dataclasses.replace(footer, rows_sha256=hashed)
+    footer = dataclasses.replace(footer, rows_sha256=hashed, keys_sha256=keys_sha256(keys))
     schema = embeddings_schema(dim, scored).with_metadata(footer.to_metadata())
     values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     columns = [
@@ -135,16 +141,24 @@ class EmbeddingsPart:
         self._clip_scores.validate(full=True)
         return self._clip_scores.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
 
+    def _hash_keys(self) -> str:
+        try:
+            return keys_sha256(self.keys().to_pylist())
+        except (pa.ArrowException, UnicodeDecodeError):
+            return ""
+
     def check_rows(self) -> None:
-        """Recompute the hash of ids, vectors and scores.
+        """Recompute the hashes of ids, vectors and scores, and of the keys.
 
         Raises:
-            DatastoreError: when it is not the one that the footer names.
+            DatastoreError: when they are not those that the footer names.
         """
-        found = _hash_rows(self.ids, self.vectors, self.clip_scores())
-        if found != self.footer.rows_sha256:
+        same = _hash_rows(self.ids, self.vectors, self.clip_scores()) == self.footer.rows_sha256
+        if same and self.footer.keys_sha256:
+            same = self._hash_keys() == self.footer.keys_sha256
+        if not same:
             raise DatastoreError(
-                f"{self.path}: its ids, vectors or scores have changed since it was written. Run "
+                f"{self.path}: its ids, keys, vectors or scores have changed since it was written. Run "
                 "tagmine build again with the same shards; it makes the part anew."
             )
 

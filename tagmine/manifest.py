@@ -283,7 +283,9 @@ def read_pin(path: Path, kind: type[_Pin], stage: str) -> _Pin:
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except ValidationError as error:
-        raise DatastoreError(f"{path} is damaged; run tagmine {stage} again.") from error
+        raise DatastoreError(
+            f"{path} is damaged; remove it and run tagmine {stage} again."
+        ) from error
 
 
 def sum_counts(counts: list[StageCount]) -> StageCount:

@@ -89,6 +89,8 @@ class PartFooter:
         rejected: number of rejects by reason.
         rows_sha256: hash of the rows of an embeddings part, as the function of that name gives
             it; "" for tags, whose pages carry checksums of their own.
+        keys_sha256: hash of the keys of an embeddings part, joined by NUL; "" for tags, and in
+            parts of before there was one.
         captions_dropped: captions that a filter left out of samples that stay, by reason; absent
             from the file where there are none.
         annotated: keys of the table of annotations that match a sample of the part.
@@ -109,6 +111,7 @@ class PartFooter:
     written: int
     rejected: dict[str, int]
     rows_sha256: str = ""
+    keys_sha256: str = ""
     captions_dropped: dict[str, int] = dataclasses.field(default_factory=dict)
     annotated: int = 0
 
@@ -121,8 +124,9 @@ class PartFooter:
 
     def to_metadata(self) -> dict[bytes, bytes]:
         record = dataclasses.asdict(self)
-        if not self.captions_dropped:
-            del record["captions_dropped"]
+        for name in ("captions_dropped", "keys_sha256"):
+            if not record[name]:
+                del record[name]
         return {FOOTER_KEY: json.dumps(record, sort_keys=True).encode()}
 
 
@@ -241,6 +245,11 @@ def rows_sha256(ids: bytes, vectors: bytes, scores: bytes = b"") -> str:
     digest.update(vectors)
     digest.update(scores)
     return digest.hexdigest()
+
+
+def keys_sha256(keys: Sequence[str]) -> str:
+    """Hash of an embeddings part's keys, in order."""
+    return hashlib.sha256("\0".join(keys).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
