@@ -158,8 +158,8 @@ class EmbeddingsPart:
             same = self._hash_keys() == self.footer.keys_sha256
         if not same:
             raise DatastoreError(
-                f"{self.path}: its ids, keys, vectors or scores have changed since it was written. Run "
-                "tagmine build again with the same shards; it makes the part anew."
+                f"{self.path}: its ids, keys, vectors or scores have changed since it was written. "
+                "Run tagmine build again with the same shards; it makes the part anew."
             )
 
 
