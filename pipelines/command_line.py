@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from index.stack_plan import split_inputs
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
@@ -234,10 +235,8 @@ def _retrieve(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Retr
 
 
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
-    photos = tuple(arguments.photos)
-    return QueryOptions(
-        arguments.datastore, photos, arguments.k, arguments.clip_model, arguments.json
-    )
+    stores, photos = split_inputs((arguments.datastore, *arguments.inputs))
+    return QueryOptions(stores, photos, arguments.k, arguments.clip_model, arguments.json)
 
 
 _READERS = {
