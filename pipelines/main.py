@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.command_line import parse
+from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
 from pipelines.options import (
     BuildOptions,
@@ -38,6 +39,8 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    MergeOptions: "pipelines.merge",
+    SubsetOptions: "pipelines.subset",
 }
 
 
