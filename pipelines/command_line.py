@@ -7,6 +7,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from index.stack_plan import split_inputs
+from pipelines.compare_options import (
+    CompareOptions,
+    add_compare_arguments,
+    read_compare_options,
+)
 from pipelines.copy_options import (
     MergeOptions,
     SubsetOptions,
@@ -49,6 +54,7 @@ Options = (
     | RetrieveOptions
     | MergeOptions
     | SubsetOptions
+    | CompareOptions
 )
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
@@ -69,7 +75,9 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff")):
+    if strangers or (
+        unknown and arguments.command in ("verify", "query", "tags", "diff", "compare")
+    ):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -125,6 +133,10 @@ def make_parser() -> argparse.ArgumentParser:
     add_subset_arguments(subset)
     add_index(subset)
     add_runner(subset)
+    compare = _command(
+        commands, "compare", "what a swap is worth: tags retrieved from each of several"
+    )
+    add_compare_arguments(compare)
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     return parser
 
@@ -277,5 +289,6 @@ _READERS = {
     "merge": _merge,
     "subset": _subset,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
+    "compare": lambda arguments, beam_args: read_compare_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
 }

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.command_line import parse
+from pipelines.compare_options import CompareOptions
 from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
 from pipelines.options import (
@@ -41,6 +42,7 @@ _MODULES = {
     RetrieveOptions: "pipelines.retrieve",
     MergeOptions: "pipelines.merge",
     SubsetOptions: "pipelines.subset",
+    CompareOptions: "pipelines.compare",
 }
 
 
@@ -67,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions | DiffOptions)
+        answering = QueryOptions | ShowOptions | TagsOptions | DiffOptions | CompareOptions
+        answers = isinstance(options, answering)
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
