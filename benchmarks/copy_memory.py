@@ -2,11 +2,11 @@
 
     python -m benchmarks.copy_memory [--counts 250000 1000000]
 
-Two datastores of half of the images each are merged, and a tenth of the merge is cut out of it; both
-train and fill an index and verify. Each command runs in a process of its own; its anonymous memory is
-what it holds, the peak counts mapped pages of files too. A part and an index shard of up to a million
-vectors are in memory at a time, the training sample as much as `--training` says, and the counting of
-tags takes up to 512 MB before it writes to disk.
+Two datastores of half of the images each are merged, and a tenth of the merge is cut out of it;
+both train and fill an index and verify. Each command runs in a process of its own; its anonymous
+memory is what it holds, the peak counts mapped pages of files too. A part and an index shard of up
+to a million vectors are in memory at a time, the training sample as much as `--training` says, and
+the counting of tags takes up to 512 MB before it writes to disk.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def measure(count: int, options: argparse.Namespace) -> dict:
 
 def _print(count: int, name: str, cost: Cost, done: dict) -> None:
     print(
-        f"{count:>10,}  {name:<6}  {done['images']:,} images: peak {mebibytes(cost.peak_bytes)}, of "
-        f"it anonymous at most {mebibytes(done['peak_anonymous'])}; {cost.wall:.0f} s, "
+        f"{count:>10,}  {name:<6}  {done['images']:,} images: peak {mebibytes(cost.peak_bytes)}, "
+        f"of it anonymous at most {mebibytes(done['peak_anonymous'])}; {cost.wall:.0f} s, "
         f"{cost.cpu:.0f} s of CPU",
         flush=True,
     )
