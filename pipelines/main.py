@@ -13,6 +13,7 @@ from pipelines.command_line import parse
 from pipelines.compare_options import CompareOptions
 from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
+from pipelines.jobs_options import JobsOptions
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -40,6 +41,7 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    JobsOptions: "pipelines.jobs",
     MergeOptions: "pipelines.merge",
     SubsetOptions: "pipelines.subset",
     CompareOptions: "pipelines.compare",
@@ -69,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answering = QueryOptions | ShowOptions | TagsOptions | DiffOptions | CompareOptions
-        answers = isinstance(options, answering)
+        answering = QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
+        answers = isinstance(options, answering | CompareOptions)
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
