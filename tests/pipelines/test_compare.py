@@ -15,10 +15,10 @@ FIELDS = ["--caption-json-field", "captions"]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """Datastores `street` and `fashion` of 200 pictures each, and held-out shards of 40 each."""
+    """Datastores `street` and `fashion` of 120 pictures each, and held-out shards of 40 each."""
     root = tmp_path_factory.mktemp("swap")
     for domain in ("street", "fashion"):
-        shards = write_shards(ShardOptions(root / "in", count=200, domain=domain))
+        shards = write_shards(ShardOptions(root / "in", count=120, domain=domain))
         line = ["build", *map(str, shards), "--out", str(root / domain), "--clip-model", "demo"]
         assert main([*line, *FIELDS]) == 0
         write_shards(ShardOptions(root / "held", count=40, domain=domain, split="heldout"))
@@ -42,7 +42,7 @@ def test_each_datastore_is_ahead_on_its_own_domain(compare, domain, ahead, behin
     assert found["queries"] == 40 and found["without_tags"] == 0
     stores = found["stores"]
     assert [store["name"] for store in stores] == ["street", "fashion", "street+fashion"]
-    assert [store["images"] for store in stores] == [200, 200, 400]
+    assert [store["images"] for store in stores] == [120, 120, 240]
     for number, cut in enumerate((5, 10, 24)):
         one, other, both = (stores[i]["scores"][number] for i in (ahead, behind, 2))
         assert one["at"] == cut and one["recall"]["low"] > other["recall"]["high"]
