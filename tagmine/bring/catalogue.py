@@ -100,16 +100,21 @@ def write_catalogue(
 
 
 def _record(number: int, row: Row | BadRow, tag_fields: Sequence[str]) -> tuple:
-    if isinstance(row, Row):
+    words, captions, fields = _words_of(row), None, None
+    if words is not None:
         try:
-            captions, fields = _json(row.captions), _json(row.fields)
-            field_tags(row.fields, tag_fields)
+            captions, fields = _json(words.captions), _json(words.fields)
+            field_tags(words.fields, tag_fields)
         except (ValueError, RecursionError) as error:
-            row = BadRow("bad_row", str(error), row.key)
-        else:
-            words_from = number if row.words_from is None else row.words_from
-            return (number, None, None, row.key, row.image, captions, fields, words_from)
-    return (number, row.reason, _text(row.detail), _text(row.key), None, None, None, None)
+            row = BadRow("bad_row", str(error), words.key)
+    if isinstance(row, Row):
+        words_from = number if row.words_from is None else row.words_from
+        return (number, None, None, row.key, row.image, captions, fields, words_from)
+    return (number, row.reason, _text(row.detail), _text(row.key), None, captions, fields, None)
+
+
+def _words_of(row: Row | BadRow) -> Row | None:
+    return row if isinstance(row, Row) else row.words
 
 
 def _text(value: str) -> str:
@@ -128,8 +133,9 @@ def _names(
     batch: Sequence[tuple[int, Row | BadRow]], fields: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     for _, row in batch:
-        for field in fields if isinstance(row, Row) else ():
-            value = row.fields.get(field)
+        words = _words_of(row)
+        for field in fields if words is not None else ():
+            value = words.fields.get(field)
             for name in value if isinstance(value, list) else [value]:
                 if isinstance(name, str):
                     yield field, _text(name)

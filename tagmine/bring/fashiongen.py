@@ -148,51 +148,61 @@ class FashionRows:
     def __call__(self) -> Iterator[Row | BadRow]:
         with _opened(self.path) as file:
             datasets = {name: file[full] for name, full in _fields(self.path, file).items()}
-            words = _words_from(datasets, file[IMAGE].shape[0], self.one_pose)
+            first, kept = _products(datasets, file[IMAGE].shape[0], self.one_pose)
             step = min((_block_rows(dataset) for dataset in datasets.values()), default=1)
-            for start in range(0, len(words), step):
-                stop = min(start + step, len(words))
+            for start in range(0, len(first), step):
+                stop = min(start + step, len(first))
                 block = {name: _column(data, start, stop) for name, data in datasets.items()}
                 for row in range(start, stop):
                     cells = {name: values[row - start] for name, values in block.items()}
-                    yield self._row(row, cells, int(words[row]))
+                    yield self._row(row, cells, int(first[row]), int(kept[row]))
 
-    def _row(self, row: int, cells: Mapping[str, Any], words_from: int) -> Row | BadRow:
+    def _row(self, row: int, cells: Mapping[str, Any], first: int, kept: int) -> Row | BadRow:
         key = f"{row:09d}"
-        if words_from == row:
+        words = None
+        if first == row:
             try:
                 texts = tuple(text for name in self.captions for text in texts_of(cells[name]))
             except ValueError as error:
                 return BadRow("bad_row", str(error), key)
-            return Row(str(row), texts, plain_fields(cells), key)
-        if self.one_pose:
-            return BadRow("other_pose", f"row {words_from} is kept of this product", key)
+            words = Row(str(row), texts, plain_fields(cells), key)
+        if kept != row:
+            return BadRow("other_pose", f"row {kept} is kept of this product", key, words)
+        if words is not None:
+            return words
         own = plain_fields({name: cells[name] for name in _OF_THE_PHOTO if name in cells})
-        return Row(str(row), (), own, key, words_from)
+        return Row(str(row), (), own, key, first)
 
 
-def _words_from(datasets: Mapping[str, h5py.Dataset], count: int, one_pose: bool) -> np.ndarray:
-    """For each row, the row of its product whose words it has: the product's first, or the one
-    that is kept, which is the first pose.
+def _products(
+    datasets: Mapping[str, h5py.Dataset], count: int, one_pose: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each row, the first row of its product, and the row that is kept in its place.
 
     Returns:
-        int64, (count,).
+        int64, (count,) each.
     """
     own = np.arange(count)
-    products = datasets.get("productID")
-    if products is None:
-        return own
-    names = _whole(products)
+    if "productID" not in datasets:
+        return own, own
+    names = _whole(datasets["productID"])
+    _, product = np.unique(names, return_inverse=True)
+    # A row without a product is a product of its own.
+    nameless = names == names.dtype.type() if names.dtype.kind == "S" else np.zeros(count, bool)
+    first = np.where(nameless, own, _least(product, own)[product])
+    if not one_pose:
+        return first, own
     poses = np.zeros(count, np.int64)
-    if one_pose and "pose" in datasets:
+    if "pose" in datasets:
         numbers = (re.search(rb"\d{1,9}", bytes(pose)) for pose in _whole(datasets["pose"]))
         poses = np.array([int(found[0]) if found else 0 for found in numbers], np.int64)
-    _, product = np.unique(names, return_inverse=True)
-    order = np.lexsort((own, poses, product))
-    starts = np.flatnonzero(np.diff(product[order], prepend=-1))
-    words = order[starts][product]
-    # A row without a product is a product of its own.
-    return np.where(names == names.dtype.type(), own, words) if names.dtype.kind == "S" else words
+    return first, np.where(nameless, own, _least(product, poses)[product])
+
+
+def _least(product: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """The row of each product whose value is least, the first among equals."""
+    order = np.lexsort((np.arange(len(product)), value, product))
+    return order[np.flatnonzero(np.diff(product[order], prepend=-1))]
 
 
 def _whole(dataset: h5py.Dataset) -> np.ndarray:

@@ -22,6 +22,11 @@ def open_collection(options: BringOptions) -> Collection:
                 f"{path}: there is no such file or folder. Give a table, FashionGen's .h5, COCO's "
                 ".json, or a folder of images with a table, or of a dataset."
             )
+    if options.image_folder is not None and not Path(options.image_folder).is_dir():
+        raise ConfigurationError(
+            f"--image-folder {options.image_folder}: there is no such folder. Give the one that "
+            "the paths of the images begin in."
+        )
     if paths[0].is_dir():
         if len(paths) > 1:
             raise ConfigurationError(f"{paths[1]}: give one folder, or files only.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from tagmine.errors import ConfigurationError
 
@@ -52,11 +51,6 @@ class BringOptions:
     def __post_init__(self) -> None:
         if self.poses is not None and self.poses not in POSES:
             raise ConfigurationError(f"--poses {self.poses}: give {' or '.join(POSES)}.")
-        if self.image_folder is not None and not Path(self.image_folder).is_dir():
-            raise ConfigurationError(
-                f"--image-folder {self.image_folder}: there is no such folder. Give the one that "
-                "the paths of the images begin in."
-            )
         try:
             codecs.lookup(self.encoding or "utf-8")
         except LookupError as error:

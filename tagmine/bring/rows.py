@@ -36,11 +36,19 @@ class Row:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be used: a reason of `tagmine.rejects.REASONS`, and what was found."""
+    """A row that is no sample.
+
+    Attributes:
+        reason: a key of `tagmine.rejects.REASONS`.
+        detail: what was found.
+        key: its key, as far as it is known.
+        words: the row whose words others share all the same.
+    """
 
     reason: str
     detail: str
     key: str = ""
+    words: Row | None = None
 
 
 class PictureReader(Protocol):

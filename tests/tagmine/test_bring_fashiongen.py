@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import re
-import tarfile
 from pathlib import Path
 
 import h5py
@@ -21,50 +19,9 @@ from tagmine.errors import ConfigurationError
 BRANDS = ("Chloé", "Hermès", "Löwenherz", "Acne Studios")
 
 
-@pytest.fixture(scope="module")
-def products(shared_data) -> list[tuple[dict, Image.Image]]:
-    """Twelve real products with their photos."""
-    with tarfile.open(shared_data / "shards/fashion/00000.tar") as archive:
-        found = []
-        for number in range(12):
-            record = json.loads(archive.extractfile(f"{number:09d}.json").read())
-            data = archive.extractfile(f"{number:09d}.jpg").read()
-            found.append((record, Image.open(io.BytesIO(data)).convert("RGB")))
-    return found
-
-
-def texts(values: list[str], width: int = 400) -> np.ndarray:
-    """(n, 1) byte strings in Latin-1, as the file has them."""
-    return np.array([[value.encode("latin-1")] for value in values], f"S{width}")
-
-
-@pytest.fixture(scope="module")
-def fashiongen(products, tmp_path_factory) -> Path:
-    """Two poses of each of twelve products, the poses apart and the second one first."""
-    path = tmp_path_factory.mktemp("fashion") / "fashiongen_256_256_train.h5"
-    twice = [*products, *products]
-    records = [record for record, _ in twice]
-    brands = [BRANDS[n % 12 % 4] for n in range(24)]
-    pixels = [np.asarray(photo.resize((256, 256))) for _, photo in twice]
-    with h5py.File(path, "w") as file:
-        file["index"] = np.arange(24)[:, None]
-        file.create_dataset("input_image", data=np.stack(pixels), chunks=(5, 256, 256, 3))
-        file["input_name"] = texts([record["caption"] for record in records])
-        said = [
-            f"Cotton shirt by {brand} in {r['baseColour']}."
-            for brand, r in zip(brands, records, strict=True)
-        ]
-        # The second photo of a product says nothing of its own.
-        file["input_description"] = texts([*said[:12], *[""] * 12])
-        file["input_brand"] = texts(brands)
-        file["input_category"] = texts([r["articleType"].upper() for r in records])
-        file["input_composition"] = texts(
-            ["Body: 96% cotton, 4% elastane. Trim: 100% calf leather."] * 24
-        )
-        file["input_gender"] = texts([record["gender"] for record in records])
-        file["input_productID"] = np.array([[n % 12 + 700] for n in range(24)])
-        file["input_pose"] = texts(["id_gridfs_2"] * 12 + ["id_gridfs_1"] * 12)
-    return path
+def texts(values: list[str]) -> np.ndarray:
+    """(n, 1) byte strings."""
+    return np.array([[value.encode("latin-1")] for value in values])
 
 
 def rows_of(path: Path, **options) -> list[Row | BadRow]:
@@ -91,15 +48,16 @@ def test_one_pose_is_the_first_and_the_others_are_rejects(fashiongen):
     assert [row.reason for row in rows[:12]] == ["other_pose"] * 12
     assert all(isinstance(row, Row) for row in rows[12:])
     assert rows[0].detail == "row 12 is kept of this product"
-    assert rows[12].fields["brand"] == "Chloé" and len(rows[12].captions) == 1
+    # Its words are still those of the product's first row.
+    assert rows[12].words_from == 0 and rows[0].words.fields["brand"] == "Chloé"
 
 
-def test_pictures_are_those_of_their_rows(fashiongen, products):
+def test_pictures_are_those_of_their_rows(fashiongen, fashion_products):
     collection = open_fashiongen(BringOptions((str(fashiongen),)), fashiongen)
     with collection.pictures.open() as reader:
         found = dict(zip((0, 3, 4, 11, 23), reader.read(["0", "3", "4", "11", "23"]), strict=True))
     for row, picture in found.items():
-        expected = np.asarray(products[row % 12][1].resize((256, 256)), np.int16)
+        expected = np.asarray(fashion_products[row % 12][1].resize((256, 256)), np.int16)
         assert (
             np.frombuffer(picture.data, np.uint8).reshape(256, 256, 3).tolist() == expected.tolist()
         )
