@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import itertools
 import json
 import re
+import tarfile
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-
-import webdataset
 
 from tagmine.bring.catalogue import Entry, open_catalogue
 from tagmine.bring.folder import ShardCard, read_card, rejects_file, shard_path, write_card
@@ -179,9 +179,11 @@ class _ShardWriter:
         self.rejects: list[Reject] = []
 
     def write(self, stream: BinaryIO, pictures: Pictures) -> None:
-        tar = webdataset.TarWriter(
-            stream, user="tagmine", group="tagmine", mtime=_MODIFIED, encoder=False
-        )
+        # webdataset's own writer imports torch, in every worker.
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            self._write_samples(tar, pictures)
+
+    def _write_samples(self, tar: tarfile.TarFile, pictures: Pictures) -> None:
         for count, sample in enumerate(_read(self._rows, pictures), start=1):
             self._report(self._bytes, count)
             if sample is None:
@@ -190,11 +192,13 @@ class _ShardWriter:
             sample.add_to(self._digest)
             self._bytes += len(sample.picture.data) if sample.picture else 0
             try:
-                tar.write(_members(sample))
-                self._written += 1
+                members = _members(sample)
             except SampleRejected as rejected:
                 self._reject(sample, rejected)
-        tar.close()
+                continue
+            for extension, data in members.items():
+                _add(tar, f"{sample.key}.{extension}", data)
+            self._written += 1
 
     def _reject(self, sample: _Sample, rejected: SampleRejected) -> None:
         key = f"{self._rows.name}/{sample.key}"
@@ -218,7 +222,14 @@ class _ShardWriter:
         )
 
 
-def _members(sample: _Sample) -> dict[str, str | bytes]:
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.mtime = len(data), 0o444, _MODIFIED
+    info.uname = info.gname = "tagmine"
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _members(sample: _Sample) -> dict[str, bytes]:
     """The members of a sample, by extension.
 
     Raises:
@@ -231,7 +242,6 @@ def _members(sample: _Sample) -> dict[str, str | bytes]:
     record = {"key": sample.key, "caption": captions[0], **sample.entry.fields}
     record["captions"] = list(captions)
     return {
-        "__key__": sample.key,
         extension: data,
         "txt": captions[0].encode(),
         "json": json.dumps(record, ensure_ascii=False).encode(),
