@@ -135,7 +135,7 @@ def _bring(
         run_job(options.runner, lambda p: build(p, shards, job), progress)
         kept = count_kept(progress)
     summary = _summarize(root, pin, len(cut), rows, {field: n for field, (n, _) in names.items()})
-    _print_summary(console, root, summary, kept, names)
+    _print_summary(console, options.out, summary, kept, names)
     return summary
 
 
@@ -173,7 +173,7 @@ def _summarize(
 
 def _print_summary(
     console: Console,
-    root: Path,
+    out: str,
     summary: BringSummary,
     kept: int,
     names: dict[str, tuple[int, int]],
@@ -188,7 +188,7 @@ def _print_summary(
         )
     for field, (count, left_out) in names.items():
         more = f"; {left_out:,} left out, which no caption can hold" if left_out else ""
-        path = root / vocabulary_path(field)
+        path = Path(out) / vocabulary_path(field)
         console.print(f"names    {count:,} of {field} in {path}{more}", soft_wrap=True)
 
 

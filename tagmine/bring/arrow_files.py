@@ -165,7 +165,10 @@ def _batches(
             start = 0
             for batch in stream:
                 if start + batch.num_rows > first:
-                    yield start, batch.select(list(columns))
+                    wanted = batch.select(list(columns))
+                    # Offsets of a stranger may point anywhere.
+                    wanted.validate(full=True)
+                    yield start, wanted
                 start += batch.num_rows
 
 

@@ -40,6 +40,12 @@ def open_coco(options: BringOptions, paths: tuple[Path, ...]) -> Collection:
             "COCO's captions_ or instances_ files?"
         )
     columns = options.caption_columns or (("captions",) if captions else CATEGORIES[:1])
+    strangers = sorted({*columns} - {"captions", *CATEGORIES})
+    if strangers:
+        raise ConfigurationError(
+            f"--caption-columns {strangers[0]}: of COCO give captions, categories or "
+            "supercategories."
+        )
     fields = CATEGORIES if instances else ()
     folder = Path(options.image_folder or paths[0].parent).absolute()
     reader = CocoRows(paths, columns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -138,4 +139,16 @@ def test_a_damaged_file_is_named(tmp_path, pictures):
     path = folder / "data-00000-of-00001.arrow"
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(ConfigurationError, match="data-00000-of-00001.arrow cannot be read"):
+        read(folder)
+
+
+def test_offsets_that_point_outside_are_named(tmp_path):
+    folder = save(tmp_path / "saved", table([None, None]), files=1)
+    path = folder / "data-00000-of-00001.arrow"
+    data = path.read_bytes()
+    # Of "a thing 0", "a thing 1".
+    good, bad = (np.array([0, 9, end], np.int32).tobytes() for end in (18, 1 << 28))
+    assert data.count(good) == 1
+    path.write_bytes(data.replace(good, bad))
+    with pytest.raises(ConfigurationError, match="cannot be read: ArrowInvalid"):
         read(folder)

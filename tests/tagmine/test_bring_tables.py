@@ -188,6 +188,11 @@ def test_coco_instances_alone_are_captions_too(folder):
     assert found[0].captions == ("dog", "cat")
 
 
+def test_a_caption_column_that_coco_has_not_is_named(folder):
+    with pytest.raises(ConfigurationError, match="--caption-columns title: of COCO give captions"):
+        entries(*coco(folder), caption_columns=("title",))
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
