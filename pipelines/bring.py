@@ -11,9 +11,8 @@ import apache_beam as beam
 from rich.console import Console
 
 from pipelines.bring_options import ShardsOptions
-from pipelines.progress import count_kept
 from pipelines.runner import check_runner, run_job
-from pipelines.shards import process_part, progress_for
+from pipelines.shards import process_part, watch_job
 from pipelines.summary import print_count
 from tagmine.bring.catalogue import open_catalogue, write_catalogue
 from tagmine.bring.folder import (
@@ -130,10 +129,10 @@ def _bring(
         ShardRows(part, f"{root.name}/{part:05d}", str(path), start, stop)
         for part, (start, stop) in enumerate(cut)
     )
-    with progress_for(options.runner, console, BRING, shards, sized=False) as progress:
-        job = BringJob(str(root), collection.pictures, progress)
-        run_job(options.runner, lambda p: build(p, shards, job), progress)
-        kept = count_kept(progress)
+    with watch_job(root, options.runner, console, BRING, shards, sized=False) as watch:
+        job = BringJob(str(root), collection.pictures, watch.folder)
+        run_job(options.runner, lambda p: build(p, shards, job), watch)
+        kept = watch.kept
     summary = _summarize(root, pin, len(cut), rows, {field: n for field, (n, _) in names.items()})
     _print_summary(console, options.out, summary, kept, names)
     return summary

@@ -28,7 +28,7 @@ from pipelines.main import main
 PATH = Path(__file__).parents[2] / "docs" / "domains.md"
 PAGE = PATH.read_text()
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^\$ (.*?[^\\])\n((?:(?!\$ ).*\n)*)", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 PRODUCTS = 120
 # Whose commands another test runs.
 ELSEWHERE = {"img2dataset": "test_img2dataset.py"}
