@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,8 @@ from tagmine.errors import ConfigurationError
 from tagmine.layout import write_atomically
 from tagmine.tag_policy import MAX_POLICY_BYTES
 
+# Rarer values would not fit into the file.
+_MAX_VALUES = 500_000
 # "Shell: 96% virgin wool, 4% elastane": the fabrics are the names.
 _SHARE = re.compile(r"\d\s?%\s*([^\W\d_][^\d%,.;:/()&]*)")
 
@@ -46,7 +49,7 @@ def write_vocabulary(root: Path, catalogue: Catalogue, field: str) -> tuple[int,
     """
     images: dict[str, int] = {}
     written: dict[str, str] = {}
-    for value, count in catalogue.names(field):
+    for value, count in itertools.islice(catalogue.names(field), _MAX_VALUES):
         for name in names_in(value):
             images[name.casefold()] = images.get(name.casefold(), 0) + count
             written.setdefault(name.casefold(), name)
