@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pipelines.bring_options import ShardsOptions
 from pipelines.command_line import parse
 from pipelines.diff_options import DiffOptions
 from pipelines.jobs_options import JobsOptions
@@ -39,6 +40,7 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    ShardsOptions: "pipelines.bring",
     JobsOptions: "pipelines.jobs",
 }
 
