@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from index.stack_plan import split_inputs
+from pipelines.bring_options import ShardsOptions, add_bring, read_bring_options
 from pipelines.compare_options import (
     CompareOptions,
     add_compare_arguments,
@@ -53,6 +54,7 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | ShardsOptions
     | JobsOptions
     | MergeOptions
     | SubsetOptions
@@ -121,6 +123,9 @@ def make_parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", "measure a datastore against exact search")
     add_validate(validate)
     add_runner(validate)
+    shards = _command(commands, "shards", "a table, FashionGen, COCO or dataset to shards")
+    add_bring(shards)
+    add_runner(shards)
     retrieve = _command(commands, "retrieve", "what a datastore knows of a training set's images")
     add_retrieve(retrieve)
     add_runner(retrieve)
@@ -264,6 +269,10 @@ def _retrieve(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Retr
     return read_retrieve_options(arguments, _runner(arguments, beam_args))
 
 
+def _shards(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> ShardsOptions:
+    return read_bring_options(arguments, _runner(arguments, beam_args))
+
+
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
     stores, photos = split_inputs((arguments.datastore, *arguments.inputs))
     return QueryOptions(stores, photos, arguments.k, arguments.clip_model, arguments.json)
@@ -287,6 +296,7 @@ _READERS = {
     "verify": _verify,
     "validate": _validate,
     "retrieve": _retrieve,
+    "shards": _shards,
     "query": _query,
     "merge": _merge,
     "subset": _subset,

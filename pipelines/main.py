@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pipelines.bring_options import ShardsOptions
 from pipelines.command_line import parse
 from pipelines.compare_options import CompareOptions
 from pipelines.copy_options import MergeOptions, SubsetOptions
@@ -41,6 +42,7 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    ShardsOptions: "pipelines.bring",
     JobsOptions: "pipelines.jobs",
     MergeOptions: "pipelines.merge",
     SubsetOptions: "pipelines.subset",
