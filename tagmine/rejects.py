@@ -29,8 +29,12 @@ REASONS: dict[str, str] = {
     "image_missing": "the image folder has no such file, or it cannot be read",
     "unsafe_image_path": "the image's path is absolute or leads out of the image folder",
     "no_tags_row": "the image was embedded but its caption was rejected, so it is not indexed",
+    "removed": "the sample was taken out with tagmine remove; it is counted, and has no row",
     "low_clip_score": "the image's CLIP score with its captions is below the limit, or not known",
 }
+
+REMOVED = "removed"
+"""The one reason whose samples are counted and listed nowhere."""
 
 STAGES = ("mine", "embed", "index")
 """The stages of a datastore."""
@@ -50,7 +54,7 @@ class Reject:
         detail: what was found, at most 300 characters.
 
     Raises:
-        ValueError: for an unknown stage or reason.
+        ValueError: for an unknown stage or reason, or one that has no rows.
     """
 
     id: int
@@ -62,5 +66,5 @@ class Reject:
     def __post_init__(self) -> None:
         if self.stage not in (*STAGES, RETRIEVE):
             raise ValueError(f"stage {self.stage!r} is none of {', '.join((*STAGES, RETRIEVE))}")
-        if self.reason not in REASONS:
+        if self.reason not in REASONS or self.reason == REMOVED:
             raise ValueError(f"reject reason {self.reason!r} is none of {', '.join(REASONS)}")
