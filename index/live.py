@@ -31,11 +31,8 @@ def indexed_rows(root: Path, part: PartCard, removed: Removed = _NOTHING) -> np.
     embeddings = open_embeddings(root / part.embeddings.path)
     card = part.rejects[STAGES.index("index")]
     try:
-        rejected = (
-            pq.read_table(root / card.path, columns=["id"], page_checksum_verification=True)
-            .column("id")
-            .to_numpy()
-        )
+        table = pq.read_table(root / card.path, columns=["id"], page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise DatastoreError(f"{root / card.path} cannot be read: {error}") from error
+    rejected = table.column("id").to_numpy()
     return ~np.isin(embeddings.ids, rejected) & ~removed.hides(embeddings.ids)

@@ -46,7 +46,7 @@ class Exclusions:
 
     @property
     def foreseen(self) -> int:
-        """How many more candidates a search asks for at first; `find_nearest` goes on from there."""
+        """How many more candidates a search asks for at first."""
         hidden = min(len(self.removed.pending), _HIDDEN_FORESEEN)
         return min(self._named(), _MOST_FORESEEN) + hidden
 

@@ -107,11 +107,12 @@ def removed_card(root: Path, parts: Sequence[PartCard]) -> RemovedCard | None:
     if path is None:
         return None
     removed = read_removed(root / path)
-    hidden = [part for part in parts if part.part in {*part_of(removed.pending).tolist()}]
-    pending = sum(
-        int((indexed_rows(root, part) & ~indexed_rows(root, part, removed)).sum())
-        for part in hidden
-    )
+    reached = {*part_of(removed.pending).tolist()}
+    pending = 0
+    for part in parts:
+        if part.part in reached:
+            pending += int(indexed_rows(root, part).sum())
+            pending -= int(indexed_rows(root, part, removed).sum())
     return RemovedCard(_parquet_card(root, path), pending)
 
 

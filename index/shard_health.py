@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 
 from index.factory import cause_of, list_count, metric_name, metrics_of
+from index.live import indexed_rows
 from index.ondisk import open_merged
 from index.report import ShardHealth
 from index.shards import open_index

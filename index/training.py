@@ -116,9 +116,8 @@ def thin_training(root: Path, thinned: int) -> None:
         return
     opened = [open_embeddings(root / embeddings_path(part)) for part in card.parts]
     maker = _maker(card.index_key, opened, card.vectors)
-    write_card(
-        root / TRAINED_INDEX, dataclasses.replace(card, maker=maker, thinned=card.thinned + thinned)
-    )
+    thinner = dataclasses.replace(card, maker=maker, thinned=card.thinned + thinned)
+    write_card(root / TRAINED_INDEX, thinner)
 
 
 def trained_ids(root: Path) -> np.ndarray | None:

@@ -174,9 +174,8 @@ def read_removed(path: Path) -> Removed:
         waits = np.array([kind == PENDING for kind in kinds], bool)
         pending = table.column("id").filter(pa.array(waits)).to_numpy()
         hashes = table.column("sha256").to_pylist()
-        known = zip(kinds, hashes, strict=True)
         identities = frozenset(
-            one for one, waiting in zip(known, waits, strict=True) if not waiting
+            pair for pair in zip(kinds, hashes, strict=True) if pair[0] != PENDING
         )
         if pending.dtype != np.int64 or np.any(np.diff(pending) <= 0):
             raise ValueError("its ids are missing or do not ascend")
