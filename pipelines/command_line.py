@@ -24,6 +24,12 @@ from pipelines.options import (
 from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
+from pipelines.take_out_options import (
+    CompactOptions,
+    RemoveOptions,
+    add_compact,
+    add_remove,
+)
 from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
 from tagmine import __version__
 from tagmine.samples import SampleFields
@@ -40,8 +46,12 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | RemoveOptions
+    | CompactOptions
 )
 
+# Commands that pass nothing on to Beam.
+_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "remove", "compact")
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -60,7 +70,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff")):
+    if strangers or (unknown and arguments.command in _WITHOUT_BEAM):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -109,6 +119,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
+    add_remove(_command(commands, "remove", "take images out, at once, and keep them out"))
+    add_compact(_command(commands, "compact", "rewrite the files without what was taken out"))
     return parser
 
 
@@ -251,4 +263,6 @@ _READERS = {
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
+    "remove": lambda arguments, beam_args: RemoveOptions(arguments.datastore, arguments.keys),
+    "compact": lambda arguments, beam_args: CompactOptions(arguments.datastore),
 }

@@ -44,6 +44,7 @@ from tagmine.manifest import (
     write_manifest,
 )
 from tagmine.sources import Source, read_sources
+from tagmine.staging import finish_if_staged, remove_unnamed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def run(options: IndexOptions, console: Console) -> None:
     if not sources:
         raise ConfigurationError(f"{root}: there is nothing to index; run mine and embed first.")
     with locked(root):
+        finish_if_staged(root)
         index(options, root, sources, console)
 
 
@@ -163,6 +165,7 @@ def index(
     # Not before: until then, the files of the manifest before are those that readers open.
     remove_other_shards(root, plans)
     remove_unmerged(root, manifest.index.merged)
+    remove_unnamed(root, manifest)
     print_count(console, "index", manifest.totals["index"])
     print_vocabulary(console, root, manifest.vocabulary)
     return manifest

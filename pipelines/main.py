@@ -22,6 +22,7 @@ from pipelines.options import (
 )
 from pipelines.retrieve_options import RetrieveOptions
 from pipelines.tags_options import TagsOptions
+from pipelines.take_out_options import CompactOptions, RemoveOptions
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
 
@@ -38,6 +39,8 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    RemoveOptions: "pipelines.remove",
+    CompactOptions: "pipelines.compact",
 }
 
 

@@ -28,6 +28,7 @@ from tagmine.sources import (
     write_sources,
 )
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.staging import finish_if_staged
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def open_output(plan: Plan) -> list[Source]:
             f"{plan.root}: another tagmine job has added shards in the meantime. Run the same "
             "command again."
         )
+    finish_if_staged(plan.root)
     remove_leftovers(plan.root)
     return write_sources(plan.root, plan.sources)
 
