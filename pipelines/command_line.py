@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from pipelines.card_options import add_license
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
@@ -91,6 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = _command(commands, "build", "mine, embed, index and verify, in one go")
     add_inputs(build)
+    add_license(build)
     add_mine(build)
     add_embed(build)
     add_index(build)
@@ -160,7 +162,8 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
         tag_fields=_names(arguments.tag_fields),
         annotations_key=arguments.annotations_key,
     )
-    return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+    license_name = getattr(arguments, "license", "")
+    return InputOptions(tuple(arguments.shards), fields, arguments.dataset, license_name)
 
 
 def _names(listed: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from index.card import write_card
 from index.compact import Compacted, compact
 from pipelines.take_out_options import CompactOptions
 from tagmine.layout import locked
@@ -29,6 +30,7 @@ def run(options: CompactOptions, console: Console) -> None:
     read_manifest(root)
     with locked(root), console.status("compact") as status:
         done = compact(root, lambda step: status.update(f"compact  {step} …"))
+        write_card(root)
     if done is None:
         console.print("compact nothing to do: no file holds anything that was taken out")
         return

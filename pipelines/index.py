@@ -11,6 +11,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from index.build import ShardPlan, fill_shard, keep_shards, plan_shards, remove_other_shards
+from index.card import write_card
 from index.factory import create_index, list_count, predict_bytes, vectors_per_shard
 from index.files import read_card
 from index.gpu import plan_gpus
@@ -166,6 +167,7 @@ def index(
     remove_other_shards(root, plans)
     remove_unmerged(root, manifest.index.merged)
     remove_unnamed(root, manifest)
+    write_card(root)
     print_count(console, "index", manifest.totals["index"])
     print_vocabulary(console, root, manifest.vocabulary)
     return manifest

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from index.card import write_card
 from index.take_out import take_out
 from pipelines.take_out_options import RemoveOptions
 from tagmine.layout import locked
@@ -32,6 +33,7 @@ def run(options: RemoveOptions, console: Console) -> None:
     fields = datastore_fields(read_manifest(root).tagger)
     with locked(root), console.status("remove") as status:
         done = take_out(root, requests, fields, lambda step: status.update(f"remove  {step} …"))
+        write_card(root)
     found = len(requests) - len(done.known) - len(done.unmatched)
     console.print(
         f"remove {len(requests):,} asked for, {found:,} found: {done.samples:,} samples, of which "

@@ -53,7 +53,7 @@ def plan_inputs(out: str, inputs: InputOptions) -> Plan:
             pass
     urls = expand_shards(inputs.shards)
     known = read_sources(root)
-    sources = number_sources(urls, inputs.dataset, known)
+    sources = number_sources(urls, inputs.dataset, known, inputs.license)
     return Plan(root, tuple(sources), tuple(known))
 
 

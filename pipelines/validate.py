@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
+from index.card import write_card
 from index.encoder import Encoder, load_encoder
 from index.exact import Neighbours
 from index.gate_words import measured_value
@@ -82,6 +83,8 @@ def run(options: ValidateOptions, console: Console) -> None:
     report = make_report(outcome, _settings(options))
     write_report(folder / "report.json", report)
     write_page(report, folder / "index.html")
+    if folder == root / "report":
+        write_card(root)
     _print_report(console, report, folder)
     if not report.passed:
         failed = [gate.name for gate in report.gates if not gate.passed]
