@@ -94,6 +94,14 @@ example:
 
 Rewrites the parts, index shards, vocabulary and report that hold what tagmine remove took out.
 Hashes of keys stay, by which tagmine build knows what to leave out. Ids of the others stay.""",
+    "jobs": """\
+examples:
+  tagmine jobs cc3m-tags
+  tagmine jobs cc3m-tags --prometheus > /var/lib/node_exporter/tagmine.prom
+
+Reads the records that jobs keep in DIR/jobs, one file each, written about every second while the
+job runs; docs/format.md says what is in them. A job that was killed stays "running"; its record is
+then no longer updated.""",
     "query": """\
 examples:
   tagmine query coco-tags photo.jpg -k 5
