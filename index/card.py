@@ -30,8 +30,9 @@ _LOADING = """\
 ```python
 import datasets
 
-tags = datasets.load_dataset("path/or/hub-name", "tags", split="train")
-vectors = datasets.load_dataset("path/or/hub-name", "embeddings", split="train")
+tags = datasets.load_dataset("path/or/hub-name", split="train")
+files = "path/embeddings/*.arrow"  # of the hub: "hf://datasets/hub-name/embeddings/*.arrow"
+vectors = datasets.load_dataset("arrow", data_files=files, split="train")
 ```
 
 In a folder on disk, `tags/*.parquet` opens with pandas, polars and DuckDB, `embeddings/*.arrow`
@@ -85,10 +86,8 @@ def _front_matter(manifest: Manifest, sources: list[Source]) -> str:
         size_categories=[size_category(manifest.live_images)],
         task_categories=["image-to-text"],
         tags=_TOPICS,
-        configs=[
-            {"config_name": "tags", "data_files": "tags/*.parquet", "default": True},
-            {"config_name": "embeddings", "data_files": "embeddings/*.arrow"},
-        ],
+        # Only the tags: datasets reads all of a card's configurations as files of one kind.
+        configs=[{"config_name": "tags", "data_files": "tags/*.parquet", "default": True}],
     )
     return f"---\n{data.to_yaml()}\n---\n"
 
