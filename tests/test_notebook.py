@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[1]
 def test_the_notebook_runs_and_the_swap_is_worth_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("NOTEBOOK_PICTURES", "120")
+    monkeypatch.setenv("NOTEBOOK_PICTURES", "80")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(ROOT / "docs/notebooks/domains.ipynb", as_version=4)
     nbformat.validate(notebook)
     resources = {"metadata": {"path": str(tmp_path)}}
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources)
+    client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=resources)
     client.execute()
     printed = [str(cell.get("outputs", "")) for cell in notebook.cells]
     assert sum("every checksum, count and id is right" in text for text in printed) == 2
