@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from pipelines.bring_options import ShardsOptions, add_bring, read_bring_options
 from pipelines.card_options import add_license
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
@@ -50,6 +51,7 @@ Options = (
     | RetrieveOptions
     | RemoveOptions
     | CompactOptions
+    | ShardsOptions
     | JobsOptions
 )
 
@@ -117,6 +119,9 @@ def make_parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", "measure a datastore against exact search")
     add_validate(validate)
     add_runner(validate)
+    shards = _command(commands, "shards", "a table, FashionGen, COCO or dataset to shards")
+    add_bring(shards)
+    add_runner(shards)
     retrieve = _command(commands, "retrieve", "what a datastore knows of a training set's images")
     add_retrieve(retrieve)
     add_runner(retrieve)
@@ -251,6 +256,10 @@ def _retrieve(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Retr
     return read_retrieve_options(arguments, _runner(arguments, beam_args))
 
 
+def _shards(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> ShardsOptions:
+    return read_bring_options(arguments, _runner(arguments, beam_args))
+
+
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
     photos = tuple(arguments.photos)
     return QueryOptions(
@@ -266,6 +275,7 @@ _READERS = {
     "verify": _verify,
     "validate": _validate,
     "retrieve": _retrieve,
+    "shards": _shards,
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "jobs": lambda arguments, beam_args: read_jobs_options(arguments),

@@ -69,6 +69,18 @@ examples:
 
 Writes report.json with every number and index.html with plots and pictures; docs/validation.md
 says how to read them. Exits with 1 when the datastore falls short of the verdict's thresholds.""",
+    "shards": """\
+examples:
+  tagmine shards catalogue.csv --image-folder photos --out shop --caption-columns title,details \\
+      --key-column sku --tag-fields brand,category --vocabulary-fields brand
+  tagmine shards fashiongen_256_256_train.h5 --out fashiongen --poses one --num-workers 8
+  tagmine shards annotations/captions_val2017.json annotations/instances_val2017.json \\
+      --image-folder val2017 --out coco
+  tagmine shards my-dataset --out mine --split train --image-column photo
+
+Writes 00000.tar and so on, rejects/, vocabulary/ and, last, shards.json with the counts, and prints
+the tagmine build that goes on with them. Rows of one image are one sample. Run the same command
+again to go on after an interruption, or when the source has changed.""",
     "retrieve": """\
 examples:
   tagmine retrieve 'train/{00000..00066}.tar' --datastore cc3m-tags --out train-retrievals

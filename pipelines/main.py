@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pipelines.bring_options import ShardsOptions
 from pipelines.command_line import parse
 from pipelines.diff_options import DiffOptions
 from pipelines.jobs_options import JobsOptions
@@ -42,6 +43,7 @@ _MODULES = {
     RetrieveOptions: "pipelines.retrieve",
     RemoveOptions: "pipelines.remove",
     CompactOptions: "pipelines.compact",
+    ShardsOptions: "pipelines.bring",
     JobsOptions: "pipelines.jobs",
 }
 

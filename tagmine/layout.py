@@ -181,6 +181,37 @@ def output_folder(out: str) -> Path:
     return root
 
 
+def job_folder(out: str, pin: str, command: str) -> Path:
+    """The folder that `--out` names for what is no datastore.
+
+    Args:
+        out: what was given.
+        pin: name of the file that the job writes first.
+        command: the command that does.
+
+    Raises:
+        ConfigurationError: for a URL, a file, a datastore, or a folder that the command did not
+            begin.
+    """
+    if "://" in out:
+        raise ConfigurationError(
+            f"--out {out}: tagmine {command} writes to a local folder. Copy it afterwards."
+        )
+    root = Path(out).absolute()
+    if root.exists() and not root.is_dir():
+        raise ConfigurationError(f"--out {out}: there is a file of that name; give a folder.")
+    if (root / MANIFEST).exists():
+        raise ConfigurationError(f"--out {out}: this is a datastore; give a folder of its own.")
+    if root.is_dir() and not (root / pin).exists():
+        others = sorted(path.name for path in root.iterdir() if not is_leftover(path))
+        if others:
+            raise ConfigurationError(
+                f"--out {out}: the folder is not empty (it holds {', '.join(others[:3])}) and no "
+                f"tagmine {command} began it. Give an empty or new folder."
+            )
+    return root
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
