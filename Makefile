@@ -40,6 +40,7 @@ bench-index: setup
 	$(BIN)/python -m benchmarks.index_build --count 1000000
 	$(BIN)/python -m benchmarks.index_search --count 1000000 --key IVF2048,PQ32x8 --threads 1
 	$(BIN)/python -m benchmarks.index_memory --counts 250000 1000000 4000000
+	$(BIN)/python -m benchmarks.take_out_memory --counts 250000 1000000
 
 # docs/study.md: under half an hour on two quiet cores. Stages that are finished are kept in study-out.
 study: setup

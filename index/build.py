@@ -32,6 +32,9 @@ from tagmine.rejects import Reject
 
 _ADD_ROWS = 1 << 16
 
+CopyVectors = Callable[[faiss.Index], bool]
+"""Fills an empty index from an earlier one; False where it cannot, with nothing done."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ShardPlan:
@@ -84,12 +87,23 @@ def keep_shards(
 
 
 def fill_shard(
-    root: Path, plan: ShardPlan, index_key: str, min_clip_score: float | None = None
+    root: Path,
+    plan: ShardPlan,
+    index_key: str,
+    min_clip_score: float | None = None,
+    copy: CopyVectors | None = None,
 ) -> bool:
     """Fill one index shard from the trained index, unless a current one is there.
 
     A vector whose image has no row in the tag table, or a CLIP score below the limit, is left out
     and recorded as a reject.
+
+    Args:
+        root: the datastore's folder.
+        plan: which shard, and of which parts.
+        index_key: FAISS factory string.
+        min_clip_score: the limit, None for none.
+        copy: fills the empty index with the codes of an earlier one, where it can.
 
     Returns:
         Whether it was filled now.
@@ -112,9 +126,10 @@ def fill_shard(
     if read_card(target, maker):
         return False
     index = faiss.read_index(str(root / TRAINED_INDEX))
-    add = _make_adder(index)
-    for part, rows in zip(opened, left_out, strict=True):
-        _add_rows(add, part, np.delete(np.arange(len(part.ids)), rows))
+    if copy is None or not copy(index):
+        add = _make_adder(index)
+        for part, rows in zip(opened, left_out, strict=True):
+            _add_rows(add, part, np.delete(np.arange(len(part.ids)), rows))
     card = IndexFileCard(FORMAT_VERSION, index_key, plan.parts, index.ntotal, maker, "")
     write_index(target, index, card)
     return True

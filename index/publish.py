@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from index.build import ShardPlan
 from index.factory import create_index
 from index.files import read_card
+from index.live import indexed_rows
 from index.shards import inverted_lists_of
 from index.vocabulary import publish_vocabulary
 from tagmine.embeddings import open_embeddings
@@ -25,6 +26,7 @@ from tagmine.layout import (
     card_path,
     embeddings_path,
     index_shard_path,
+    part_of,
     rejects_path,
     tags_path,
 )
@@ -35,6 +37,7 @@ from tagmine.manifest import (
     IndexShardCard,
     Manifest,
     PartCard,
+    RemovedCard,
     StageCount,
     TaggerPin,
     read_pin,
@@ -42,6 +45,7 @@ from tagmine.manifest import (
 )
 from tagmine.parts import PartFooter, file_sha256, read_tags_footer
 from tagmine.rejects import STAGES
+from tagmine.removed import newest_record, read_removed
 from tagmine.row_origins import origins_path, read_origins_footer
 from tagmine.sources import Source
 
@@ -82,6 +86,7 @@ def assemble_manifest(
             pool.map(lambda source: _part_card(root, source, tagger.maker, encoder.maker), sources)
         )
     index = _index_card(root, plans, index_key, encoder.dim, min_clip_score)
+    removed = removed_card(root, parts)
     return Manifest(
         format="tagmine-datastore",
         format_version=FORMAT_VERSION,
@@ -90,10 +95,26 @@ def assemble_manifest(
         tagger=tagger,
         encoder=encoder,
         index=index,
-        vocabulary=publish_vocabulary(root, parts, min_tag_images),
+        vocabulary=publish_vocabulary(root, parts, min_tag_images, removed and removed.file.path),
         totals={s: sum_counts([part.stages[s] for part in parts]) for s in STAGES},
         parts=parts,
+        removed=removed,
     )
+
+
+def removed_card(root: Path, parts: Sequence[PartCard]) -> RemovedCard | None:
+    """The record of what was taken out, and how many images of the index it hides."""
+    path = newest_record(root)
+    if path is None:
+        return None
+    removed = read_removed(root / path)
+    reached = {*part_of(removed.pending).tolist()}
+    pending = 0
+    for part in parts:
+        if part.part in reached:
+            pending += int(indexed_rows(root, part).sum())
+            pending -= int(indexed_rows(root, part, removed).sum())
+    return RemovedCard(_parquet_card(root, path), pending)
 
 
 def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from index.asking import Asking
+from index.live import removed_of
 from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
 from index.opening import REPAIR, check_files, check_unit_norm, open_shards, open_trained
 from index.origins import Origin, find_ids, find_origins
@@ -24,7 +25,7 @@ from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, Manifest, read_manifest
-from tagmine.parts import PartFooter, read_tags_footer
+from tagmine.parts import ROW_GROUP_ROWS, PartFooter, read_tags_footer
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ class Datastore(Asking):
         manifest: what it is made of.
         shards: the open index shards, memory-mapped; the merged index alone where there is one.
         index_shards: the same, searched as one.
+        removed: what was taken out; what of it is still in the files, no answer shows.
     """
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
+        self.removed = removed_of(root, manifest)
         self.shards = open_shards(root, manifest)
         try:
             self.index_shards = IndexShards(self.shards, open_trained(root, manifest))
@@ -52,7 +55,7 @@ class Datastore(Asking):
         self._parts: dict[int, EmbeddingsPart] = {}
 
     def __len__(self) -> int:
-        return self.manifest.images
+        return self.manifest.live_images
 
     @cached_property
     def _part_cards(self) -> dict[int, FileCard]:
@@ -159,12 +162,14 @@ class Datastore(Asking):
             self.ids_of(everywhere),
             None if by_query is None else tuple(self.ids_of(keys) for keys in by_query),
             exclude_above,
+            self.removed,
         )
         return find_nearest(self.index_shards, self.embeddings, queries, k, effort, exclusions)
 
     def ids_of(self, keys: Sequence[str | int]) -> np.ndarray:
         """The ids int64 [n] of those keys that the datastore holds; ids stand for themselves."""
-        return find_ids(keys, self._parts_by_source, self.embeddings)
+        found = find_ids(keys, self._parts_by_source, self.embeddings)
+        return found[~self.removed.hides(found)]
 
     def locate(self, ids: Iterable[int]) -> dict[int, Origin]:
         """Where images came from: key, source and part by id; -1 is left out.
@@ -172,7 +177,11 @@ class Datastore(Asking):
         Raises:
             DatastoreError: for an id that the datastore does not hold.
         """
-        return find_origins(ids, self.embeddings)
+        wanted = np.array(list(ids), np.int64)
+        hidden = wanted[self.removed.hides(wanted)]
+        if len(hidden):
+            raise DatastoreError(f"{self.root}: the image {hidden[0]} was taken out.")
+        return find_origins(wanted.tolist(), self.embeddings)
 
     def _check(self, vectors: np.ndarray, k: int) -> np.ndarray:
         queries = np.ascontiguousarray(vectors, np.float32)
@@ -236,7 +245,8 @@ class Datastore(Asking):
         """
         found: dict[int, dict] = {}
         by_part: dict[int, list[int]] = {}
-        for row_id in ids:
+        asked = np.array(list(ids), np.int64)
+        for row_id in asked[~self.removed.hides(asked)].tolist():
             by_part.setdefault(part_of(row_id), []).append(row_id)
         for number in sorted(by_part.keys() & self._part_cards.keys()):
             card = self._part_cards[number]
@@ -258,6 +268,25 @@ class Datastore(Asking):
         if floor > 1:
             drop_rare_tags(found.values(), self.vocabulary, floor)
         return found
+
+    def live_rows(self, part: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a part's tag table, in order, without those that were taken out.
+
+        Those of images that are not in the index are among them, and tags below the floor too. Of
+        the embeddings, `removed.hides(embeddings(part).ids)` tells which were taken out.
+
+        Raises:
+            DatastoreError: when the tags part cannot be read.
+        """
+        path = self.root / self._part_cards[part].path
+        self._check_maker(read_tags_footer(path), self.manifest.tagger.maker)
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as table:
+                for batch in table.iter_batches(ROW_GROUP_ROWS):
+                    hidden = self.removed.hides(batch.column("id").to_numpy())
+                    yield batch.filter(pa.array(~hidden))
+        except (OSError, pa.ArrowException) as error:
+            raise DatastoreError(f"{path} is damaged: {error}. {REPAIR}") from error
 
     def answers(self, ids: np.ndarray, scores: np.ndarray) -> list[Answer]:
         """What `query` gives, for the ids [q, k] and scores [q, k] that `search` gave."""

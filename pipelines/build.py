@@ -35,7 +35,7 @@ def run(options: BuildOptions, console: Console) -> None:
     model = options.embed.clip_model
     again = f" --clip-model {shlex.quote(model)}" if is_local_checkpoint(model) else ""
     console.print(
-        f"\n{manifest.images:,} images in {plan.root}\n"
+        f"\n{manifest.live_images:,} images in {plan.root}\n"
         f"  tags        {plan.root / 'tags'}\n"
         f"  embeddings  {plan.root / 'embeddings'}\n"
         f"  index       {plan.root / 'index'}\n"

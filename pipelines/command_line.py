@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from index.stack_plan import split_inputs
 from pipelines.bring_options import ShardsOptions, add_bring, read_bring_options
+from pipelines.card_options import add_license
 from pipelines.compare_options import (
     CompareOptions,
     add_compare_arguments,
@@ -38,6 +39,12 @@ from pipelines.options import (
 from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
+from pipelines.take_out_options import (
+    CompactOptions,
+    RemoveOptions,
+    add_compact,
+    add_remove,
+)
 from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
 from tagmine import __version__
 from tagmine.samples import SampleFields
@@ -54,6 +61,8 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | RemoveOptions
+    | CompactOptions
     | ShardsOptions
     | JobsOptions
     | MergeOptions
@@ -61,6 +70,8 @@ Options = (
     | CompareOptions
 )
 
+# Commands that pass nothing on to Beam.
+_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "jobs", "compare", "remove", "compact")
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -79,8 +90,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    alone = ("verify", "query", "tags", "diff", "jobs", "compare")
-    if strangers or (unknown and arguments.command in alone):
+    if strangers or (unknown and arguments.command in _WITHOUT_BEAM):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -101,6 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = _command(commands, "build", "mine, embed, index and verify, in one go")
     add_inputs(build)
+    add_license(build)
     add_mine(build)
     add_embed(build)
     add_index(build)
@@ -145,6 +156,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_compare_arguments(compare)
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
+    add_remove(_command(commands, "remove", "take images out, at once, and keep them out"))
+    add_compact(_command(commands, "compact", "rewrite the files without what was taken out"))
     return parser
 
 
@@ -184,7 +197,8 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
         tag_fields=_names(arguments.tag_fields),
         annotations_key=arguments.annotations_key,
     )
-    return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+    license_name = getattr(arguments, "license", "")
+    return InputOptions(tuple(arguments.shards), fields, arguments.dataset, license_name)
 
 
 def _names(listed: str) -> tuple[str, ...]:
@@ -304,4 +318,6 @@ _READERS = {
     "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
     "compare": lambda arguments, beam_args: read_compare_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
+    "remove": lambda arguments, beam_args: RemoveOptions(arguments.datastore, arguments.keys),
+    "compact": lambda arguments, beam_args: CompactOptions(arguments.datastore),
 }

@@ -29,6 +29,7 @@ from pipelines.summary import print_clip_scores, print_stage
 from tagmine.errors import TagmineError
 from tagmine.layout import ENCODER_PIN, locked
 from tagmine.manifest import EncoderPin, read_pin, write_pin
+from tagmine.removed import NOTHING, newest_record, read_removed
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
 
@@ -44,6 +45,7 @@ class EmbedJob:
         maker: fingerprint that the worker's own encoder must have.
         num_threads: forward passes side by side on a CPU, None for one a core.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        removed: the record of what was taken out, in the datastore's folder.
     """
 
     root: str
@@ -52,6 +54,7 @@ class EmbedJob:
     maker: str
     num_threads: int | None
     progress: str | None
+    removed: str | None = None
 
 
 class EmbedShards(beam.PTransform):
@@ -77,7 +80,9 @@ def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
                 "a worker's encoder differs from the launcher's: tagmine, open_clip or the weights "
                 "have another version there. Install the same ones everywhere and start again."
             )
-        return embed_part(Path(job.root), source, job.options, encoder, report)
+        root = Path(job.root)
+        removed = read_removed(root / job.removed).identities if job.removed else NOTHING
+        return embed_part(root, source, job.options, encoder, report, removed)
 
     return process_part("embed", source, job.progress, make)
 
@@ -152,9 +157,8 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
     with watch_job(plan.root, options.runner, console, "embed", plan.sources) as watch:
         part_options = _part_options(options)
         threads = threads_per_worker(options.runner)
-        job = EmbedJob(
-            str(plan.root), options.clip_model, part_options, pin.maker, threads, watch.folder
-        )
+        made_with = (options.clip_model, part_options, pin.maker, threads, watch.folder)
+        job = EmbedJob(str(plan.root), *made_with, newest_record(plan.root))
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
         kept = watch.kept
     print_stage(console, plan.root, "embed", plan.sources, kept)

@@ -91,6 +91,21 @@ examples:
 
 Writes parts/, rejects/ and, last, retrievals.json with the counts. Run the same command again to go
 on after an interruption. Rows of text only need no retrieval; they are counted.""",
+    "remove": """\
+examples:
+  tagmine remove coco-tags --keys takedown.txt
+
+A line of the file is a key as tagmine query prints it (coco/train-0000/000000089232), a glob of
+keys (coco/train-0000/*), an id, a URL, or the sha256 of an image file. Datastores hold no URLs and
+no pictures: for those the shards are read, img2dataset's fields url and sha256 of the JSON too.
+Nobody who opens the datastore afterwards sees the images, and tagmine build leaves them out. What
+is found nowhere is kept out, too.""",
+    "compact": """\
+example:
+  tagmine compact coco-tags
+
+Rewrites the parts, index shards, vocabulary and report that hold what tagmine remove took out.
+Hashes of keys stay, by which tagmine build knows what to leave out. Ids of the others stay.""",
     "jobs": """\
 examples:
   tagmine jobs cc3m-tags

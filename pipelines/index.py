@@ -11,6 +11,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from index.build import ShardPlan, fill_shard, keep_shards, plan_shards, remove_other_shards
+from index.card import write_card
 from index.factory import create_index, list_count, predict_bytes, vectors_per_shard
 from index.files import read_card
 from index.gpu import plan_gpus
@@ -46,6 +47,7 @@ from tagmine.manifest import (
     write_manifest,
 )
 from tagmine.sources import Source, read_sources
+from tagmine.staging import finish_if_staged, remove_unnamed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def run(options: IndexOptions, console: Console) -> None:
     if not sources:
         raise ConfigurationError(f"{root}: there is nothing to index; run mine and embed first.")
     with locked(root):
+        finish_if_staged(root)
         index(options, root, sources, console)
 
 
@@ -168,6 +171,8 @@ def index(
     # Not before: until then, the files of the manifest before are those that readers open.
     remove_other_shards(root, plans)
     remove_unmerged(root, manifest.index.merged)
+    remove_unnamed(root, manifest)
+    write_card(root)
     print_count(console, "index", manifest.totals["index"])
     print_vocabulary(console, root, manifest.vocabulary)
     return manifest

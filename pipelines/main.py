@@ -26,6 +26,7 @@ from pipelines.options import (
 )
 from pipelines.retrieve_options import RetrieveOptions
 from pipelines.tags_options import TagsOptions
+from pipelines.take_out_options import CompactOptions, RemoveOptions
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
 
@@ -42,6 +43,8 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    RemoveOptions: "pipelines.remove",
+    CompactOptions: "pipelines.compact",
     ShardsOptions: "pipelines.bring",
     JobsOptions: "pipelines.jobs",
     MergeOptions: "pipelines.merge",

@@ -36,6 +36,7 @@ from tagmine.errors import TagmineError
 from tagmine.layout import TAGGER_PIN, locked, temporary_path
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
+from tagmine.removed import NOTHING, newest_record, read_removed
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
@@ -55,6 +56,7 @@ class MineJob:
         progress: folder for heartbeats, if the worker shares it with the launcher.
         filters: which captions are mined; the blocklist's words and not its path.
         annotations: the index of further annotations, in the datastore's folder.
+        removed: the record of what was taken out, in the datastore's folder.
     """
 
     root: str
@@ -64,6 +66,7 @@ class MineJob:
     progress: str | None
     filters: CaptionFilters
     annotations: str | None = None
+    removed: str | None = None
 
 
 class MineShards(beam.PTransform):
@@ -95,7 +98,9 @@ def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
                     "everywhere and start again."
                 )
             root, filters = Path(job.root), job.filters
-            result = mine_part(root, source, job.fields, tagger, report, filters, annotations)
+            removed = read_removed(root / job.removed).identities if job.removed else NOTHING
+            made_with = (tagger, report, filters, annotations, removed)
+            result = mine_part(root, source, job.fields, *made_with)
         Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
         record_cut(job.progress, tagger.cut)
         return result
@@ -202,9 +207,8 @@ def _mine_all(
     with watch_job(plan.root, options.runner, console, "mine", plan.sources) as watch:
         fields = options.inputs.fields
         inputs = tagger_inputs(options)
-        job = MineJob(
-            str(plan.root), fields, inputs, pin.maker, watch.folder, options.filters, index
-        )
+        made_with = (pin.maker, watch.folder, options.filters, index, newest_record(plan.root))
+        job = MineJob(str(plan.root), fields, inputs, *made_with)
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
         kept, cut = watch.kept, count_cut(watch.folder)
     print_stage(console, plan.root, "mine", plan.sources, kept)

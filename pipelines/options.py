@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from index.stack_plan import StackPlan
+from pipelines.card_options import check_license
 from tagmine.backends import DEPENDENCY, check_backend
 from tagmine.caption_filters import NO_FILTERS, CaptionFilters
 from tagmine.errors import ConfigurationError
@@ -53,16 +54,19 @@ class InputOptions:
         shards: paths, globs, brace ranges, @lists or URLs.
         fields: which members are image, caption and structured fields.
         dataset: first half of the namespace of keys; by default the shard's folder.
+        license: under which they were published; "" for what is known of them.
 
     Raises:
-        ConfigurationError: for a dataset name that is no single name.
+        ConfigurationError: for a dataset name that is no single name, or a license that is none.
     """
 
     shards: tuple[str, ...]
     fields: SampleFields
     dataset: str | None = None
+    license: str = ""
 
     def __post_init__(self) -> None:
+        check_license(self.license)
         if self.dataset is not None and (not self.dataset or "/" in self.dataset):
             raise ConfigurationError(f"--dataset {self.dataset!r}: give one name without a slash.")
 

@@ -35,6 +35,7 @@ from tagmine.sources import (
     write_sources,
 )
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.staging import finish_if_staged
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def plan_inputs(out: str, inputs: InputOptions) -> Plan:
             pass
     urls = expand_shards(inputs.shards)
     known = read_sources(root)
-    sources = number_sources(urls, inputs.dataset, known)
+    sources = number_sources(urls, inputs.dataset, known, inputs.license)
     return Plan(root, tuple(sources), tuple(known))
 
 
@@ -93,6 +94,7 @@ def open_output(plan: Plan) -> list[Source]:
             f"{plan.root}: another tagmine job has added shards in the meantime. Run the same "
             "command again."
         )
+    finish_if_staged(plan.root)
     remove_leftovers(plan.root)
     return write_sources(plan.root, plan.sources)
 

@@ -24,6 +24,7 @@ from tagmine.layout import MANIFEST
 from tagmine.manifest import fingerprint, read_manifest
 from tagmine.parts import file_sha256
 from tagmine.printable import printable
+from tagmine.removed import newest_record
 from tagmine.vocabulary import Vocabulary, VocabularyEntry, open_vocabulary
 from tagmine.vocabulary_summary import (
     FLOORS,
@@ -91,7 +92,9 @@ def _count(root: Path) -> Iterator[_Counted]:
         raise DatastoreError(f"{root} holds no tags; run tagmine mine or build with it as --out.")
     with tempfile.TemporaryDirectory(prefix="tagmine-tags-") as scratch:
         target = Path(scratch) / "tags.arrow"
-        write_vocabulary(target, parts, (), fingerprint("unpinned"))
+        record = newest_record(root)
+        removed = root / record if record else None
+        write_vocabulary(target, parts, (), fingerprint("unpinned"), removed=removed)
         yield _Counted(open_vocabulary(target), 1, len(parts), False)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
+from index.card import write_card
 from index.encoder import Encoder, load_encoder
 from index.exact import Neighbours
 from index.gate_words import measured_value
@@ -30,7 +31,6 @@ from pipelines.job_log import JobCounts, log_job
 from pipelines.progress import Watch
 from pipelines.query_shards import (
     QueryShards,
-    datastore_fields,
     embed_queries,
     encoder_name,
     plan_query_shards,
@@ -42,6 +42,7 @@ from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import MANIFEST, locked
 from tagmine.manifest import Manifest, read_manifest
 from tagmine.parts import file_sha256
+from tagmine.samples import datastore_fields
 from tagmine.sources import Source, read_sources
 
 _SCRATCH = ".validate-"
@@ -84,6 +85,8 @@ def run(options: ValidateOptions, console: Console) -> None:
     report = make_report(outcome, _settings(options))
     write_report(folder / "report.json", report)
     write_page(report, folder / "index.html")
+    if folder == root / "report":
+        write_card(root)
     _print_report(console, report, folder)
     if not report.passed:
         failed = [gate.name for gate in report.gates if not gate.passed]

@@ -218,6 +218,21 @@ class VocabularyCard:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RemovedCard:
+    """The record of what was taken out.
+
+    Attributes:
+        file: the record.
+        pending: images of the index that it hides, until the datastore is compacted.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    file: FileCard
+    pending: _Count
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Manifest:
     """The whole of `manifest.json`; docs/format.md says what each field means."""
 
@@ -233,6 +248,7 @@ class Manifest:
     vocabulary: VocabularyCard
     totals: dict[Literal["mine", "embed", "index"], StageCount]
     parts: tuple[PartCard, ...]
+    removed: RemovedCard | None = None
 
     def __post_init__(self) -> None:
         for stage, total in self.totals.items():
@@ -241,9 +257,16 @@ class Manifest:
                 raise ValueError(f"the totals of {stage} are not the sum over the parts")
         if self.images != self.index.vectors:
             raise ValueError(f"{self.images} images, but {self.index.vectors} vectors")
+        if self.live_images < 0:
+            raise ValueError(f"more images are hidden than the {self.images} that there are")
         numbers = [part.part for part in self.parts]
         if numbers != sorted(set(numbers)):
             raise ValueError("the parts are not in ascending order, each once")
+
+    @property
+    def live_images(self) -> int:
+        """Images that can be an answer: those in the index that were not taken out."""
+        return self.images - (self.removed.pending if self.removed else 0)
 
     def files(self) -> list[FileCard]:
         """Every file that the manifest pins."""
@@ -251,6 +274,7 @@ class Manifest:
         for shard in self.index.shards:
             listed += [shard.file, shard.card]
         listed += self.index.merged
+        listed += [self.removed.file] if self.removed else []
         for part in self.parts:
             listed += [part.tags, part.embeddings, *part.rejects]
             listed += [part.origins] if part.origins else []

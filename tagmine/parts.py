@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION, atomic_path
-from tagmine.rejects import MAX_DETAIL, Reject
+from tagmine.rejects import MAX_DETAIL, REMOVED, Reject
 from tagmine.tags import Tag
 
 FOOTER_KEY = b"tagmine"
@@ -115,6 +115,11 @@ class PartFooter:
                 f"part {self.part} of {self.stage}: {self.read} read is not {self.written} "
                 f"written + {sum(self.rejected.values())} rejected"
             )
+
+    @property
+    def listed(self) -> int:
+        """Rows of its rejects file: all rejects but those that were taken out."""
+        return sum(self.rejected.values()) - self.rejected.get(REMOVED, 0)
 
     def to_metadata(self) -> dict[bytes, bytes]:
         record = dataclasses.asdict(self)

@@ -21,11 +21,14 @@ class Source:
         part: the number of the part that it becomes; it never changes within a datastore.
         name: `dataset/shard`, the namespace of its samples' keys.
         url: where it was when the datastore was built: an absolute path or an fsspec URL.
+        license: under which its pictures and captions were published, as the Hugging Face hub
+            names licences; "" where nobody said.
     """
 
     part: int
     name: str
     url: str
+    license: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.part < MAX_PARTS:
@@ -135,9 +138,18 @@ def name_shard(url: str, dataset: str | None) -> str:
 
 
 def number_sources(
-    urls: Sequence[str], dataset: str | None, known: Sequence[Source] = ()
+    urls: Sequence[str],
+    dataset: str | None,
+    known: Sequence[Source] = (),
+    license_name: str = "",
 ) -> list[Source]:
     """Give each shard its part number: its old one when the datastore knows it, else the next.
+
+    Args:
+        urls: the shards.
+        dataset: first half of their names, None for the folder of each.
+        known: the sources of the datastore.
+        license_name: theirs; "" for the one that is known of each.
 
     Raises:
         ConfigurationError: when two shards would share a name, so that their keys would clash.
@@ -152,11 +164,13 @@ def number_sources(
                 f"{url} and {numbered[name].url} would both be named {name}, and their keys would "
                 "clash. Build them one at a time with --dataset NAME, a different one for each."
             )
-        if name in by_name:
-            part = by_name[name].part
+        before = by_name.get(name)
+        if before is not None:
+            part = before.part
         else:
             part, following = following, following + 1
-        numbered[name] = Source(part, name, url)
+        named = license_name or (before.license if before else "")
+        numbered[name] = Source(part, name, url, named)
     return list(numbered.values())
 
 
@@ -187,7 +201,14 @@ def write_sources(root: Path, sources: Iterable[Source]) -> list[Source]:
     merged.update({source.part: source for source in sources})
     ordered = [merged[part] for part in sorted(merged)]
     if ordered != known:
-        rows = [dataclasses.asdict(source) for source in ordered]
+        rows = [_record(source) for source in ordered]
         text = json.dumps({"sources": rows}, indent=1, ensure_ascii=False) + "\n"
         write_atomically(root / SOURCES, text.encode())
     return ordered
+
+
+def _record(source: Source) -> dict:
+    record = dataclasses.asdict(source)
+    if not source.license:
+        del record["license"]
+    return record

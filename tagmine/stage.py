@@ -14,7 +14,7 @@ from tagmine.errors import TagmineError
 from tagmine.layout import FORMAT_VERSION, rejects_path, sample_id
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, rejects_made_by, write_rejects
-from tagmine.rejects import Reject
+from tagmine.rejects import REMOVED, Reject
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 
@@ -104,6 +104,7 @@ class PartLedger:
         self._maker = maker
         self._rejects: list[Reject] = []
         self._captions_dropped: Counter[str] = Counter()
+        self._removed = 0
         self.read = 0
 
     def identify(self, position: int, key: str) -> tuple[int, str]:
@@ -114,6 +115,10 @@ class PartLedger:
     def reject(self, row_id: int, key: str, reason: str, detail: str) -> None:
         self._rejects.append(Reject(row_id, key, self._stage, reason, detail))
 
+    def leave_out(self) -> None:
+        """Count a sample that was taken out of the datastore, and say no more of it."""
+        self._removed += 1
+
     def drop_captions(self, reasons: Iterable[str]) -> None:
         """Count captions that were left out of a sample that stays, by their reasons."""
         self._captions_dropped.update(reasons)
@@ -123,6 +128,8 @@ class PartLedger:
         # In order of the shard: a stage that works ahead may reject out of turn.
         rejects = sorted(self._rejects, key=lambda reject: reject.id)
         counts = Counter(reject.reason for reject in rejects)
+        if self._removed:
+            counts[REMOVED] = self._removed
         source_sha256 = stream.drain()
         path = self._root / rejects_path(self._stage, self._source.part)
         write_rejects(path, rejects, self._maker + source_sha256)
@@ -162,7 +169,7 @@ def is_current(
     if (footer.part, footer.source, footer.maker) != (source.part, source.name, maker):
         return False
     found = rejects_made_by(rejects, maker + footer.source_sha256)
-    if found != sum(footer.rejected.values()):
+    if found != footer.listed:
         return False
     with open_input(source) as stream:
         current = stream.drain() == footer.source_sha256
