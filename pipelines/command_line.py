@@ -6,6 +6,11 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from index.explore.options import (
+    ExploreOptions,
+    add_explore_arguments,
+    read_explore_options,
+)
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
@@ -40,7 +45,11 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | ExploreOptions
 )
+
+# Commands that run no Beam job, and so have no options of Beam's.
+_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "explore")
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
@@ -60,7 +69,9 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff")):
+    if strangers or (
+        unknown and arguments.command in _WITHOUT_BEAM
+    ):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -109,6 +120,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
+    add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
     return parser
 
 
@@ -251,4 +263,5 @@ _READERS = {
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
+    "explore": lambda arguments, beam_args: read_explore_options(arguments),
 }

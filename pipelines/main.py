@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from index.explore.options import ExploreOptions
 from pipelines.command_line import parse
 from pipelines.diff_options import DiffOptions
 from pipelines.options import (
@@ -38,6 +39,7 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    ExploreOptions: "pipelines.explore",
 }
 
 

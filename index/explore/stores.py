@@ -1,0 +1,234 @@
+"""The datastores of the page, the encoders that they need, and what they answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from index.explore.options import ExploreOptions
+from index.explore.shard_pictures import ShardPictures
+from index.images import ImageLimits, ImageRejected, decode_image
+from index.pooling import Answer, Neighbour, pool_tags
+from index.search import Datastore, open_datastore
+from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
+from tagmine.layout import part_of
+from tagmine.vocabulary_summary import Selection, VocabularySummary, summarize
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from index.encoder import Encoder
+
+logger = logging.getLogger(__name__)
+
+MAX_K = 50
+_SAMPLES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """A datastore as the page shows it.
+
+    Attributes:
+        number: its place in the page's list.
+        name: of its folder, and its path where two are alike.
+        datastore: open.
+        pictures: its source shards.
+        encoder: what queries are embedded with; None where it cannot be loaded.
+        problem: why it cannot, else "".
+    """
+
+    number: int
+    name: str
+    datastore: Datastore
+    pictures: ShardPictures
+    encoder: Encoder | None
+    problem: str = ""
+
+    @cached_property
+    def summary(self) -> VocabularySummary:
+        """What its vocabulary holds, counted once."""
+        return summarize(self.datastore.vocabulary, Selection(), 0)
+
+    def key_of(self, row_id: int) -> str | None:
+        """The namespaced key of an image; None for an id that no image has."""
+        try:
+            return self.datastore.locate([row_id])[row_id].key
+        except (DatastoreError, KeyError):
+            return None
+
+    def samples(self) -> tuple[int, ...]:
+        """Ids of a few images from all over the datastore, to begin with."""
+        parts = [card for card in self.datastore.manifest.parts if card.stages["index"].written]
+        if not parts:
+            return ()
+        chosen = []
+        for place in range(_SAMPLES):
+            ids = self.datastore.embeddings(parts[place * len(parts) // _SAMPLES].part).ids
+            # Of several from one part, each is another.
+            chosen.append(int(ids[place * len(ids) // _SAMPLES]))
+        return tuple(dict.fromkeys(chosen))
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """What is looked up: a photo, words, or an image of a datastore, which is not found itself."""
+
+    photo: bytes = b""
+    words: str = ""
+    like: tuple[Store, int] | None = None
+    _vectors: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def vector(self, store: Store) -> np.ndarray:
+        """float16 [1, dim] for the encoder of a datastore.
+
+        Raises:
+            DatastoreError: when it has none that can embed this.
+            ConfigurationError: when the photo is none.
+        """
+        fingerprint = store.datastore.manifest.encoder.fingerprint
+        if fingerprint not in self._vectors:
+            self._vectors[fingerprint] = self._embed(store)
+        return self._vectors[fingerprint]
+
+    def _embed(self, store: Store) -> np.ndarray:
+        if self.like is not None:
+            other, row_id = self.like
+            if not _same_encoder(store, other):
+                raise DatastoreError(
+                    f"{store.name} has another encoder than {other.name}, whose image this is. "
+                    "Look up a photo or words instead."
+                )
+            part = other.datastore.embeddings(part_of(row_id))
+            return part.vectors[part.rows_of(np.array([row_id]))]
+        if store.encoder is None:
+            raise DatastoreError(store.problem)
+        if self.words:
+            return store.encoder.embed_texts([self.words])
+        # Decoded as `tagmine query` does, so that the answer is the same.
+        photo = self.decoded(store.encoder.image_size)
+        return store.encoder.embed_images(store.encoder.preprocess(photo)[None])
+
+    def decoded(self, shortest_side: int | None = None) -> PIL.Image.Image:
+        """The photo; see `decode_image`.
+
+        Raises:
+            ConfigurationError: when it is none that can be used.
+        """
+        try:
+            return decode_image(self.photo, ImageLimits(), shortest_side)
+        except ImageRejected as rejected:
+            raise ConfigurationError(
+                f"The photo cannot be used: {rejected.detail}. Give a JPEG, PNG or WebP file."
+            ) from rejected
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Keys that are no answers."""
+        key = self.like[0].key_of(self.like[1]) if self.like else None
+        return () if key is None else (key,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What one column of the page shows: the answer, and the datastore of each neighbour."""
+
+    answer: Answer
+    stores: tuple[Store, ...]
+
+
+def look_up(stores: Sequence[Store], query: Query, k: int) -> Found:
+    """The k nearest images of one datastore, or of several stacked.
+
+    Raises:
+        TagmineError: when the query cannot be embedded, the encoders of a stack differ, or a part
+            is damaged.
+    """
+    first = stores[0]
+    for other in stores[1:]:
+        if not _same_encoder(first, other):
+            one, two = first.datastore.manifest.encoder, other.datastore.manifest.encoder
+            raise DatastoreError(
+                f"{first.name} ({one.clip_model}) and {other.name} ({two.clip_model}) have "
+                "different encoders, so their distances cannot be compared. Show them side by side."
+            )
+    vector = query.vector(first)
+    pairs: list[tuple[Neighbour, Store]] = []
+    for store in stores:
+        found = store.datastore.search(vector, k, exclude_keys=query.left_out)
+        (answer,) = store.datastore.answers(*found)
+        if len(stores) == 1:
+            return Found(answer, (store,) * len(answer.neighbours))
+        pairs += [(neighbour, store) for neighbour in answer.neighbours]
+    nearest: dict[str, tuple[Neighbour, Store]] = {}
+    for neighbour, store in sorted(pairs, key=lambda pair: -pair[0].score):
+        nearest.setdefault(neighbour.key, (neighbour, store))
+    chosen = list(nearest.values())[:k]
+    neighbours = tuple(neighbour for neighbour, _ in chosen)
+    return Found(Answer(neighbours, pool_tags(neighbours)), tuple(store for _, store in chosen))
+
+
+def _same_encoder(one: Store, other: Store) -> bool:
+    pins = [store.datastore.manifest.encoder.fingerprint for store in (one, other)]
+    return pins[0] == pins[1]
+
+
+def open_stores(options: ExploreOptions) -> tuple[Store, ...]:
+    """Open the datastores, and the encoders that they name.
+
+    An encoder that cannot be loaded is no reason not to open the page: vocabulary, pictures and
+    cards need none.
+
+    Raises:
+        DatastoreError: for a folder that is no datastore, or a --clip-model that made none.
+        ConfigurationError: for shards that are not there.
+    """
+    opened = [open_datastore(folder) for folder in options.datastores]
+    names = _names([Path(folder) for folder in options.datastores])
+    given = _given_encoder(options.clip_model, opened)
+    encoders: dict[str, Encoder | str] = {} if given is None else {given.card.fingerprint: given}
+    stores = []
+    for number, (name, datastore) in enumerate(zip(names, opened, strict=True)):
+        pictures = ShardPictures(datastore.root, datastore.manifest, options.shards)
+        found = _encoder_of(datastore, encoders)
+        loaded, problem = (None, found) if isinstance(found, str) else (found, "")
+        stores.append(Store(number, name, datastore, pictures, loaded, problem))
+    return tuple(stores)
+
+
+def _given_encoder(clip_model: str | None, opened: Sequence[Datastore]) -> Encoder | None:
+    if clip_model is None:
+        return None
+    from index.encoder import load_encoder
+
+    encoder = load_encoder(clip_model)
+    wanted = {datastore.manifest.encoder.fingerprint for datastore in opened}
+    if encoder.card.fingerprint not in wanted:
+        opened[0].accept(encoder)
+    return encoder
+
+
+def _encoder_of(datastore: Datastore, encoders: dict[str, Encoder | str]) -> Encoder | str:
+    """The encoder of a datastore, or why there is none; each is loaded once."""
+    fingerprint = datastore.manifest.encoder.fingerprint
+    if fingerprint not in encoders:
+        try:
+            encoders[fingerprint] = datastore.encoder
+        except TagmineError as error:
+            logger.warning("photos and words cannot be looked up in %s: %s", datastore.root, error)
+            encoders[fingerprint] = str(error)
+    return encoders[fingerprint]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    short = [folder.absolute().name for folder in folders]
+    return [
+        name if short.count(name) == 1 else str(folder)
+        for name, folder in zip(short, folders, strict=True)
+    ]
