@@ -19,7 +19,8 @@ from tagmine.vocabulary import MergeKey
 # Rows that one request looks through: a second or two. A tag of one image in millions is found by
 # going on.
 MAX_ROWS = 500_000
-_COLUMNS = ["id", *(f"tags.list.element.{name}" for name in ("kind", "label", "lemma"))]
+_KEY = ("kind", "label", "lemma")
+_COLUMNS = ["id", *(f"tags.list.element.{name}" for name in _KEY)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +99,6 @@ def _rows_with(table: pa.Table, key: MergeKey) -> np.ndarray:
     """Rows of the table that have the tag, ascending."""
     tags = table.column("tags").combine_chunks()
     values = tags.flatten()
-    alike = [pc.equal(values.field(place), said) for place, said in enumerate(key)]
+    alike = [pc.equal(values.field(name), said) for name, said in zip(_KEY, key, strict=True)]
     hits = pc.and_(pc.and_(alike[0], alike[1]), alike[2])
     return np.unique(pc.list_parent_indices(tags).filter(hits).to_numpy())
