@@ -14,25 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from index.asking import Asking
 from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
 from index.opening import REPAIR, check_files, check_unit_norm, open_shards, open_trained
 from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
 from index.shards import IndexShards
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
-from tagmine.errors import ConfigurationError, DatastoreError
+from tagmine.errors import DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, Manifest, read_manifest
 from tagmine.parts import PartFooter, read_tags_footer
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from index.encoder import Encoder
 
 
-class Datastore:
+class Datastore(Asking):
     """An open datastore; make one with `open_datastore`.
 
     Attributes:
@@ -260,13 +259,6 @@ class Datastore:
             drop_rare_tags(found.values(), self.vocabulary, floor)
         return found
 
-    def query(self, vectors: np.ndarray, k: int = 5) -> list[Answer]:
-        """For each vector, its nearest images with captions and tags, and the pooled tags.
-
-        Args and errors are those of `search`.
-        """
-        return self.answers(*self.search(vectors, k))
-
     def answers(self, ids: np.ndarray, scores: np.ndarray) -> list[Answer]:
         """What `query` gives, for the ids [q, k] and scores [q, k] that `search` gave."""
         rows = self.rows([int(row_id) for row_id in np.unique(ids[ids >= 0])])
@@ -276,21 +268,6 @@ class Datastore:
             neighbours = tuple(neighbour_of_row(row, score) for row, score in pairs)
             answers.append(Answer(neighbours, pool_tags(neighbours, self.vocabulary)))
         return answers
-
-    def query_files(self, paths: Sequence[str | Path], k: int = 5) -> list[Answer]:
-        """As `query`, for JPEG, PNG or WebP files, decoded as those of the datastore were.
-
-        Raises:
-            ConfigurationError: for a file that cannot be read or is no such picture.
-        """
-        side = self.encoder.image_size
-        return self.query_images([_read_photo(Path(path), side) for path in paths], k)
-
-    def query_images(self, images: Sequence[PIL.Image.Image], k: int = 5) -> list[Answer]:
-        """As `query`, for pictures, embedded with the datastore's own encoder."""
-        encoder = self.encoder
-        batch = np.stack([encoder.preprocess(image) for image in images])
-        return self.query(encoder.embed_images(batch), k)
 
 
 def is_local_checkpoint(clip_model: str) -> bool:
@@ -322,16 +299,3 @@ def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastor
     if encoder is not None:
         datastore.encoder = datastore.accept(encoder)
     return datastore
-
-
-def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:
-    from index.images import ImageLimits, ImageRejected, decode_image
-
-    try:
-        return decode_image(path.read_bytes(), ImageLimits(), shortest_side)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: the photo cannot be read: {error.strerror}.") from error
-    except ImageRejected as rejected:
-        raise ConfigurationError(
-            f"{path}: the photo cannot be used: {rejected.detail}. Give a JPEG, PNG or WebP file."
-        ) from rejected

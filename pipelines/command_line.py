@@ -11,6 +11,7 @@ from index.explore.options import (
     add_explore_arguments,
     read_explore_options,
 )
+from index.stack_plan import split_inputs
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
@@ -69,9 +70,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (
-        unknown and arguments.command in _WITHOUT_BEAM
-    ):
+    if strangers or (unknown and arguments.command in _WITHOUT_BEAM):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -246,10 +245,8 @@ def _retrieve(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Retr
 
 
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
-    photos = tuple(arguments.photos)
-    return QueryOptions(
-        arguments.datastore, photos, arguments.k, arguments.clip_model, arguments.json
-    )
+    stores, photos = split_inputs((arguments.datastore, *arguments.inputs))
+    return QueryOptions(stores, photos, arguments.k, arguments.clip_model, arguments.json)
 
 
 _READERS = {

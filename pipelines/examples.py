@@ -83,14 +83,17 @@ on after an interruption. Rows of text only need no retrieval; they are counted.
 examples:
   tagmine query coco-tags photo.jpg -k 5
   tagmine query coco-tags *.jpg --json > answers.json
+  tagmine query general-tags fashion-tags photo.jpg
+  tagmine query general-tags=30% fashion-tags=70% photo.jpg -k 10
 
 For each photo: the nearest images, their captions and tags, and the tags of all of them pooled.
 A pooled tag's votes are the neighbours that have it; its score is their share of the neighbours'
-summed similarity, from 0 to 1.""",
+summed similarity, from 0 to 1. Of several datastores, each neighbour says which it is in.""",
     "explore": """\
 examples:
   tagmine explore coco-tags
   tagmine explore general fashion
+  tagmine explore general=60% fashion=40%
   tagmine explore cc12m-tags --shards 'cc12m/{00000..01241}.tar' --port 9000 --no-browser
 
 Opens a page on this machine, for this machine: drop a photo or type words, see the nearest images,

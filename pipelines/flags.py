@@ -197,7 +197,14 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
 def add_query(parser: argparse.ArgumentParser) -> None:
     """What is looked for, and where."""
     parser.add_argument("datastore", metavar="DIR", help="folder of the datastore")
-    parser.add_argument("photos", metavar="PHOTO", nargs="+", help="JPEG, PNG or WebP file")
+    parser.add_argument(
+        "inputs",
+        metavar="PHOTO",
+        nargs="+",
+        help="JPEG, PNG or WebP file; before the first, further datastores of the same encoder; "
+        "DIR=0.5 lets the cosines of a datastore count for half, and DIR=40%% for each gives it "
+        "that share of the neighbours",
+    )
     parser.add_argument(
         "-k", type=int, default=5, metavar="N", help="neighbours a photo (default: %(default)s)"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from index.stack_plan import StackPlan
 from tagmine.backends import DEPENDENCY, check_backend
 from tagmine.caption_filters import NO_FILTERS, CaptionFilters
 from tagmine.errors import ConfigurationError
@@ -209,7 +210,7 @@ class QueryOptions:
         ConfigurationError: for k below 1.
     """
 
-    datastore: str
+    datastores: StackPlan
     photos: tuple[str, ...]
     k: int = 5
     clip_model: str | None = None

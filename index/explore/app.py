@@ -34,6 +34,7 @@ from index.explore.tagged import Place, find_tagged
 from index.explore.views import card_text, tag_link, verdict_of
 from index.report_page import render_page
 from index.report_page.style import STYLE
+from index.report_page.verdict import verdict
 from tagmine.errors import ConfigurationError, TagmineError
 from tagmine.parts import tag_of_record
 from tagmine.printable import printable
@@ -216,17 +217,18 @@ class _Pages:
             "card.html",
             store=store,
             manifest=store.datastore.manifest,
-            verdict=verdict_of(store),
+            verdict=(found := verdict_of(store)),
+            judged=verdict(found.report) if found.report else "",
             front=front,
             text=text,
         )
 
     def report(self, request: Request) -> Response:
-        verdict = verdict_of(self._store(request))
-        if verdict.report is None:
-            raise HTTPException(404, verdict.problem or "It has no report; run tagmine validate.")
+        found = verdict_of(self._store(request))
+        if found.report is None:
+            raise HTTPException(404, found.problem or "It has no report; run tagmine validate.")
         headers = {"Content-Security-Policy": _REPORT_POLICY}
-        return HTMLResponse(render_page(verdict.report), headers=headers)
+        return HTMLResponse(render_page(found.report), headers=headers)
 
     def refused(self, request: Request, error: HTTPException) -> Response:
         return self._problem(request, error.status_code, error.detail)

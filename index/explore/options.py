@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from index.stack_plan import StackPlan, parse_stack
 from tagmine.errors import ConfigurationError
 
 DEFAULT_PORT = 8765
@@ -16,7 +17,8 @@ class ExploreOptions:
     """Which datastores are shown, and where.
 
     Attributes:
-        datastores: their folders, in the order shown.
+        datastores: their folders, in the order shown, with what each counts for when they are
+            stacked.
         shards: where their source shards lie, as `build` takes them; by default where they were
             when the datastores were built.
         clip_model: the encoder of those datastores that a local checkpoint embedded.
@@ -27,7 +29,7 @@ class ExploreOptions:
         ConfigurationError: for a folder given twice, or no port.
     """
 
-    datastores: tuple[str, ...]
+    datastores: StackPlan
     shards: tuple[str, ...] = ()
     clip_model: str | None = None
     port: int = DEFAULT_PORT
@@ -36,7 +38,7 @@ class ExploreOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.port < 1 << 16:
             raise ConfigurationError(f"--port {self.port}: give a number from 0 to 65535.")
-        folders = [Path(folder).absolute() for folder in self.datastores]
+        folders = [Path(folder).absolute() for folder in self.datastores.folders]
         twice = [given for given in folders if folders.count(given) > 1]
         if twice:
             raise ConfigurationError(f"{twice[0]} is given twice; give each datastore once.")
@@ -44,7 +46,12 @@ class ExploreOptions:
 
 def add_explore_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that become `ExploreOptions`."""
-    parser.add_argument("datastores", metavar="DIR", nargs="+", help="folder of a datastore")
+    parser.add_argument(
+        "datastores",
+        metavar="DIR",
+        nargs="+",
+        help="folder of a datastore; DIR=0.5 for a weight or DIR=40%% for a share, where they are stacked",
+    )
     parser.add_argument(
         "--shards",
         action="append",
@@ -74,7 +81,7 @@ def add_explore_arguments(parser: argparse.ArgumentParser) -> None:
 def read_explore_options(arguments: argparse.Namespace) -> ExploreOptions:
     """The options that the parsed flags ask for."""
     return ExploreOptions(
-        tuple(arguments.datastores),
+        parse_stack(arguments.datastores),
         tuple(arguments.shards),
         arguments.clip_model,
         arguments.port,

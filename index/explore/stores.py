@@ -6,7 +6,6 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,9 @@ import numpy as np
 from index.explore.options import ExploreOptions
 from index.explore.shard_pictures import ShardPictures
 from index.images import ImageLimits, ImageRejected, decode_image
-from index.pooling import Answer, Neighbour, pool_tags
+from index.pooling import Answer
 from index.search import Datastore, open_datastore
+from index.stack import Stack, name_stores
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import part_of
 from tagmine.vocabulary_summary import Selection, VocabularySummary, summarize
@@ -42,6 +42,8 @@ class Store:
         pictures: its source shards.
         encoder: what queries are embedded with; None where it cannot be loaded.
         problem: why it cannot, else "".
+        weight: what its cosines count for in a stack.
+        share: its share of a stack's neighbours; None where the nearest of all are taken.
     """
 
     number: int
@@ -50,6 +52,8 @@ class Store:
     pictures: ShardPictures
     encoder: Encoder | None
     problem: str = ""
+    weight: float = 1.0
+    share: float | None = None
 
     @cached_property
     def summary(self) -> VocabularySummary:
@@ -137,41 +141,36 @@ class Query:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What one column of the page shows: the answer, and the datastore of each neighbour."""
+    """An answer, and for each neighbour its datastore and its id there."""
 
     answer: Answer
-    stores: tuple[Store, ...]
+    places: tuple[tuple[Store, int], ...]
 
 
 def look_up(stores: Sequence[Store], query: Query, k: int) -> Found:
     """The k nearest images of one datastore, or of several stacked.
 
     Raises:
-        TagmineError: when the query cannot be embedded, the encoders of a stack differ, or a part
-            is damaged.
+        DatastoreError: when the query cannot be embedded, the encoders of a stack differ, or a
+            part is damaged.
+        ConfigurationError: when the photo is none.
     """
-    first = stores[0]
-    for other in stores[1:]:
-        if not _same_encoder(first, other):
-            one, two = first.datastore.manifest.encoder, other.datastore.manifest.encoder
-            raise DatastoreError(
-                f"{first.name} ({one.clip_model}) and {other.name} ({two.clip_model}) have "
-                "different encoders, so their distances cannot be compared. Show them side by side."
-            )
-    vector = query.vector(first)
-    pairs: list[tuple[Neighbour, Store]] = []
-    for store in stores:
-        found = store.datastore.search(vector, k, exclude_keys=query.left_out)
-        (answer,) = store.datastore.answers(*found)
-        if len(stores) == 1:
-            return Found(answer, (store,) * len(answer.neighbours))
-        pairs += [(neighbour, store) for neighbour in answer.neighbours]
-    nearest: dict[str, tuple[Neighbour, Store]] = {}
-    for neighbour, store in sorted(pairs, key=lambda pair: -pair[0].score):
-        nearest.setdefault(neighbour.key, (neighbour, store))
-    chosen = list(nearest.values())[:k]
-    neighbours = tuple(neighbour for neighbour, _ in chosen)
-    return Found(Answer(neighbours, pool_tags(neighbours)), tuple(store for _, store in chosen))
+    stack = Stack(
+        [store.datastore for store in stores],
+        [store.name for store in stores],
+        [store.weight for store in stores],
+        _shares(stores),
+    )
+    vector = query.vector(stores[0])
+    (answer,) = stack.answers(*stack.search(vector, k, exclude_keys=query.left_out))
+    places = (stack.place_of(neighbour.id) for neighbour in answer.neighbours)
+    return Found(answer, tuple((stores[number], own) for number, own in places))
+
+
+def _shares(stores: Sequence[Store]) -> list[float] | None:
+    """The shares of some of the datastores, which add up to 1 for all of them."""
+    given = [store.share for store in stores if store.share is not None]
+    return [share / sum(given) for share in given] if given else None
 
 
 def _same_encoder(one: Store, other: Store) -> bool:
@@ -189,16 +188,20 @@ def open_stores(options: ExploreOptions) -> tuple[Store, ...]:
         DatastoreError: for a folder that is no datastore, or a --clip-model that made none.
         ConfigurationError: for shards that are not there.
     """
-    opened = [open_datastore(folder) for folder in options.datastores]
-    names = _names([Path(folder) for folder in options.datastores])
+    plan = options.datastores
+    opened = [open_datastore(folder) for folder in plan.folders]
     given = _given_encoder(options.clip_model, opened)
     encoders: dict[str, Encoder | str] = {} if given is None else {given.card.fingerprint: given}
     stores = []
-    for number, (name, datastore) in enumerate(zip(names, opened, strict=True)):
+    for number, (name, datastore) in enumerate(zip(name_stores(plan.folders), opened, strict=True)):
         pictures = ShardPictures(datastore.root, datastore.manifest, options.shards)
         found = _encoder_of(datastore, encoders)
         loaded, problem = (None, found) if isinstance(found, str) else (found, "")
-        stores.append(Store(number, name, datastore, pictures, loaded, problem))
+        share = None if plan.shares is None else plan.shares[number]
+        store = Store(
+            number, name, datastore, pictures, loaded, problem, plan.weights[number], share
+        )
+        stores.append(store)
     return tuple(stores)
 
 
@@ -224,11 +227,3 @@ def _encoder_of(datastore: Datastore, encoders: dict[str, Encoder | str]) -> Enc
             logger.warning("photos and words cannot be looked up in %s: %s", datastore.root, error)
             encoders[fingerprint] = str(error)
     return encoders[fingerprint]
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    short = [folder.absolute().name for folder in folders]
-    return [
-        name if short.count(name) == 1 else str(folder)
-        for name, folder in zip(short, folders, strict=True)
-    ]

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from index.explore.stores import Found, Store
-from index.pooling import Neighbour
 from index.report import Report
 from index.report_file import read_report
 from tagmine.errors import TagmineError
@@ -17,7 +16,8 @@ from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
 from tagmine.tags import Tag
 
-_TAGS_SHOWN = 24
+# The others are a click away.
+_TAGS_SHOWN = 12
 _MAX_CARD_BYTES = 1 << 20
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 
@@ -33,14 +33,13 @@ class TagLink:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NeighbourView:
-    """A neighbour: its place among them from 1, its datastore, and what is said of it."""
+    """A neighbour: its place among them from 1, its datastore and id there, and its captions."""
 
     rank: int
     store: Store
     id: int
     score: float
     captions: tuple[str, ...]
-    tags: tuple[TagLink, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,22 +81,19 @@ def column_of(stores: Sequence[Store], found: Found) -> Column:
     """A column of what was found."""
     neighbours = found.answer.neighbours
     shown = tuple(
-        _neighbour(rank, neighbour, store)
-        for rank, (neighbour, store) in enumerate(zip(neighbours, found.stores, strict=True), 1)
+        NeighbourView(rank, store, row_id, near.score, near.captions)
+        for rank, (near, (store, row_id)) in enumerate(
+            zip(neighbours, found.places, strict=True), 1
+        )
     )
     carried = [{tag.merge_key for tag in neighbour.tags} for neighbour in neighbours]
     pooled = []
     for weighed in found.answer.tags:
         ranks = tuple(r for r, keys in enumerate(carried, 1) if weighed.tag.merge_key in keys)
         # In a stack, the images with the tag are those of the nearest that has it.
-        link = tag_link(found.stores[ranks[0] - 1], weighed.tag)
+        link = tag_link(shown[ranks[0] - 1].store, weighed.tag)
         pooled.append(PooledView(link, min(weighed.score, 1.0), ranks))
     return Column(tuple(stores), shown, tuple(pooled[:_TAGS_SHOWN]), tuple(pooled[_TAGS_SHOWN:]))
-
-
-def _neighbour(rank: int, neighbour: Neighbour, store: Store) -> NeighbourView:
-    tags = tuple(tag_link(store, tag) for tag in neighbour.tags)
-    return NeighbourView(rank, store, neighbour.id, neighbour.score, neighbour.captions, tags)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

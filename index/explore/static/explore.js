@@ -101,12 +101,11 @@ function settingsProblem() {
 
 function summary() {
   const subject = query.photo ? query.photo.name || "the photo" : query.words || "the image";
-  const columns = [...results.querySelectorAll(".column")].map((column) => {
-    const found = column.querySelectorAll(".near > li").length;
-    const tags = column.querySelectorAll(".pooled > li").length;
-    return `${column.querySelector("h2").textContent}: ${found} images, ${tags} tags`;
-  });
-  return `Found for ${subject}. ${columns.join("; ")}.`;
+  const columns = results.querySelectorAll(".column").length;
+  const images = results.querySelectorAll(".near > li").length;
+  const tags = results.querySelectorAll(".pooled > li").length;
+  const where = columns > 1 ? ` in ${columns} columns` : "";
+  return `${images} images and ${tags} tags found for ${subject}${where}.`;
 }
 
 function usePhoto(file) {
