@@ -210,11 +210,6 @@ class Stack(Asking):
         """Name of the datastore that an image is in."""
         return self.names[self._store_of(row_id)]
 
-    def place_of(self, row_id: int) -> tuple[int, int]:
-        """Number of the datastore that an image is in, and its id there."""
-        number = self._store_of(row_id)
-        return number, row_id - sample_id(int(self._starts[number]), 0)
-
     def _by_store(self, ids: Iterable[int]) -> dict[int, list[int]]:
         """The ids of each datastore, as it counts them; -1 is left out.
 

@@ -50,7 +50,8 @@ def add_explore_arguments(parser: argparse.ArgumentParser) -> None:
         "datastores",
         metavar="DIR",
         nargs="+",
-        help="folder of a datastore; DIR=0.5 for a weight or DIR=40%% for a share, where they are stacked",
+        help="folder of a datastore; DIR=0.5 gives it a weight, or DIR=40%% a share, in the stack "
+        "of several",
     )
     parser.add_argument(
         "--shards",

@@ -141,10 +141,10 @@ class Query:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """An answer, and for each neighbour its datastore and its id there."""
+    """An answer, and the datastore of each neighbour."""
 
     answer: Answer
-    places: tuple[tuple[Store, int], ...]
+    stores: tuple[Store, ...]
 
 
 def look_up(stores: Sequence[Store], query: Query, k: int) -> Found:
@@ -163,8 +163,8 @@ def look_up(stores: Sequence[Store], query: Query, k: int) -> Found:
     )
     vector = query.vector(stores[0])
     (answer,) = stack.answers(*stack.search(vector, k, exclude_keys=query.left_out))
-    places = (stack.place_of(neighbour.id) for neighbour in answer.neighbours)
-    return Found(answer, tuple((stores[number], own) for number, own in places))
+    named = {store.name: store for store in stores} if len(stores) > 1 else {"": stores[0]}
+    return Found(answer, tuple(named[neighbour.datastore] for neighbour in answer.neighbours))
 
 
 def _shares(stores: Sequence[Store]) -> list[float] | None:
