@@ -42,6 +42,7 @@ from tagmine.manifest import (
 )
 from tagmine.parts import PartFooter, file_sha256, read_tags_footer
 from tagmine.rejects import STAGES
+from tagmine.row_origins import origins_path, read_origins_footer
 from tagmine.sources import Source
 
 # Candidates that the compressed index proposes for exact scoring: where 0.99 of the true five are
@@ -128,7 +129,20 @@ def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCar
             "index": StageCount(embeddings.written, indexed, left_out),
         },
         captions_dropped=tags.captions_dropped,
+        origins=_origins_card(root, tags),
     )
+
+
+def _origins_card(root: Path, tags: PartFooter) -> FileCard | None:
+    """The origins of a part that was copied, unless it was made anew of its shard since."""
+    path = origins_path(tags.part)
+    if not (root / path).exists():
+        return None
+    footer = read_origins_footer(root / path)
+    if (footer.source_sha256, footer.tags_maker) != (tags.source_sha256, tags.maker):
+        (root / path).unlink()
+        return None
+    return _parquet_card(root, path)
 
 
 def _count_reasons(path: Path) -> dict[str, int]:

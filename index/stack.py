@@ -16,7 +16,7 @@ from index.nearest import keys_by_query
 from index.origins import Origin
 from index.pooling import Answer, Neighbour, neighbour_of_row, pool_tags
 from index.search import Datastore, open_datastore
-from index.stack_plan import StackPlan, check_numbers
+from index.stack_plan import StackPlan, check_encoders, check_numbers
 from tagmine.errors import DatastoreError
 from tagmine.layout import MAX_PARTS, part_of, sample_id
 
@@ -61,7 +61,7 @@ class Stack(Asking):
         self.weights = tuple(weights) or (1.0,) * len(names)
         self.shares = None if shares is None else tuple(shares)
         check_numbers(self.names, self.weights, self.shares)
-        _check_encoders(self.datastores)
+        check_encoders([(d.root, d.manifest.encoder) for d in self.datastores])
         lengths = [max((p.part for p in d.manifest.parts), default=-1) + 1 for d in datastores]
         if sum(lengths) > MAX_PARTS:
             raise DatastoreError(
@@ -273,20 +273,6 @@ def share_out(shares: Sequence[float], k: int) -> list[int]:
     for number in by_remainder[: k - sum(counts)]:
         counts[number] += 1
     return counts
-
-
-def _check_encoders(datastores: Sequence[Datastore]) -> None:
-    first = datastores[0]
-    for other in datastores[1:]:
-        one, two = first.manifest.encoder, other.manifest.encoder
-        if one.fingerprint != two.fingerprint:
-            raise DatastoreError(
-                f"{first.root} and {other.root} cannot be searched together, since their vectors "
-                f"cannot be compared: {first.root} was embedded with {one.clip_model} (weights "
-                f"{one.weights_sha256[:12]}, {one.dim} dimensions), {other.root} with "
-                f"{two.clip_model} (weights {two.weights_sha256[:12]}, {two.dim} dimensions). "
-                "Embed the shards of one with the encoder of the other."
-            )
 
 
 def name_stores(folders: Sequence[str | Path]) -> tuple[str, ...]:

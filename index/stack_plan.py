@@ -8,9 +8,13 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tagmine.errors import ConfigurationError
+from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MANIFEST
+
+if TYPE_CHECKING:
+    from tagmine.manifest import EncoderPin
 
 _NUMBERED = re.compile(r"(?P<path>.+)=(?P<number>[^=/%]+)(?P<percent>%?)")
 
@@ -70,6 +74,27 @@ def check_numbers(
         raise ConfigurationError(
             f"the shares of {', '.join(names)} add up to {sum(shares):.0%}; they must make 100 %."
         )
+
+
+def check_encoders(stores: Sequence[tuple[Path, EncoderPin]]) -> None:
+    """Refuse datastores whose vectors cannot be compared.
+
+    Args:
+        stores: folder and encoder of each.
+
+    Raises:
+        DatastoreError: naming two of them and their encoders.
+    """
+    root, one = stores[0]
+    for other, two in stores[1:]:
+        if one.fingerprint != two.fingerprint:
+            raise DatastoreError(
+                f"{root} and {other} do not go together, since their vectors cannot be compared: "
+                f"{root} was embedded with {one.clip_model} (weights {one.weights_sha256[:12]}, "
+                f"{one.dim} dimensions), {other} with {two.clip_model} (weights "
+                f"{two.weights_sha256[:12]}, {two.dim} dimensions). Embed the shards of one with "
+                "the encoder of the other."
+            )
 
 
 def parse_stack(words: Sequence[str]) -> StackPlan:

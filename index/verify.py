@@ -32,6 +32,7 @@ from tagmine.layout import (
 )
 from tagmine.manifest import Manifest, PartCard, pin_bytes, read_manifest
 from tagmine.parts import REJECTS_SCHEMA, TAGS_SCHEMA, file_sha256, read_tags_footer
+from tagmine.row_origins import read_origins
 from tagmine.sources import read_sources
 
 SELF_LOOKUPS = 256
@@ -40,7 +41,7 @@ _SAME_SCORE = 1e-3
 # that is lost then is lost to a coarse key, which may be what its owner chose: validate measures
 # what that costs. Only an index that finds next to nothing cannot be what anyone meant.
 _LEAST_FOUND = 0.05
-_FOLDERS = ("tags", "embeddings", "rejects", "index", "vocabulary")
+_FOLDERS = ("tags", "embeddings", "rejects", "index", "vocabulary", "origins")
 
 ReportCheck = Callable[[str], None]
 
@@ -146,6 +147,7 @@ def _check_part(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
     }
     _check_every_sample(part, "mine", tag_ids, rejected["mine"])
     _check_every_sample(part, "embed", embeddings.ids, rejected["embed"])
+    _check_origins(root, part, np.union1d(tag_ids, embeddings.ids))
     left_out = find_left_out(embeddings, tag_ids, manifest.index.min_clip_score)
     reasons = Counter(reason for reason, _ in left_out.values())
     same_ids = np.array_equal(np.sort(rejected["index"]), embeddings.ids[[*left_out]])
@@ -244,6 +246,14 @@ def _check_every_sample(part: PartCard, stage: str, rows: np.ndarray, rejected: 
             f"part {part.part}: {stage} read {count.read} samples, but rows and rejects together "
             f"account for {len(np.unique(accounted))} of them."
         )
+
+
+def _check_origins(root: Path, part: PartCard, rows: np.ndarray) -> None:
+    if part.origins is None:
+        return
+    ids = read_origins(root / part.origins.path).column("id").to_numpy()
+    if not np.array_equal(ids, rows):
+        raise DatastoreError(f"{part.origins.path} does not have one row for each of the part's.")
 
 
 def _check_index_ids(root: Path, manifest: Manifest, expected: list[np.ndarray]) -> None:

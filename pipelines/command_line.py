@@ -12,6 +12,12 @@ from index.explore.options import (
     read_explore_options,
 )
 from index.stack_plan import split_inputs
+from pipelines.copy_options import (
+    MergeOptions,
+    SubsetOptions,
+    add_merge_arguments,
+    add_subset_arguments,
+)
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
@@ -46,7 +52,12 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+<<<<<<< HEAD
     | ExploreOptions
+=======
+    | MergeOptions
+    | SubsetOptions
+>>>>>>> w-swap
 )
 
 # Commands that run no Beam job, and so have no options of Beam's.
@@ -118,6 +129,14 @@ def make_parser() -> argparse.ArgumentParser:
     add_runner(retrieve)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
+    merge = _command(commands, "merge", "one datastore out of several, nothing embedded again")
+    add_merge_arguments(merge)
+    add_index(merge)
+    add_runner(merge)
+    subset = _command(commands, "subset", "a datastore of the rows that a condition holds for")
+    add_subset_arguments(subset)
+    add_index(subset)
+    add_runner(subset)
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
     return parser
@@ -249,6 +268,16 @@ def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOp
     return QueryOptions(stores, photos, arguments.k, arguments.clip_model, arguments.json)
 
 
+def _merge(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MergeOptions:
+    index = _index(arguments, beam_args)
+    return MergeOptions(tuple(arguments.datastores), arguments.out, index)
+
+
+def _subset(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> SubsetOptions:
+    index = _index(arguments, beam_args)
+    return SubsetOptions(arguments.datastore, arguments.where, arguments.out, index)
+
+
 _READERS = {
     "build": _build,
     "mine": _mine_or_show,
@@ -258,6 +287,8 @@ _READERS = {
     "validate": _validate,
     "retrieve": _retrieve,
     "query": _query,
+    "merge": _merge,
+    "subset": _subset,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
     "explore": lambda arguments, beam_args: read_explore_options(arguments),

@@ -79,6 +79,25 @@ examples:
 
 Writes parts/, rejects/ and, last, retrievals.json with the counts. Run the same command again to go
 on after an interruption. Rows of text only need no retrieval; they are counted.""",
+    "merge": """\
+examples:
+  tagmine merge general-tags fashion-tags --out both-tags
+  tagmine merge cc3m-tags cc12m-tags --out cc15m-tags --max-index-memory-usage 2G --num-workers 8
+
+Parts are numbered in the order of the datastores; images keep their keys, vectors, captions, tags
+and rejects, and origins/ says which datastore and id each row had. A shard that several hold is
+taken from the first. An index of all is trained anew, and everything verified. Run the same command
+again to go on after an interruption.""",
+    "subset": """\
+examples:
+  tagmine subset cc12m-tags --where "list_contains(heads, 'dress')" --out dresses
+  tagmine subset coco-tags --where "hash(key) % 100 = 0" --out coco-sample
+  tagmine subset fashion-tags --out blue \\
+      --where "list_contains(lemmas, 'Blue') AND source LIKE 'fashion/%'"
+
+Writes a datastore of the rows that the condition holds for, with their vectors, captions and tags,
+an index of their own and origins/, which says what id each row had. Nothing is embedded again, and
+everything verified. Run the same command again to go on after an interruption.""",
     "query": """\
 examples:
   tagmine query coco-tags photo.jpg -k 5

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from index.explore.options import ExploreOptions
 from pipelines.command_line import parse
+from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
 from pipelines.options import (
     BuildOptions,
@@ -40,6 +41,8 @@ _MODULES = {
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
     ExploreOptions: "pipelines.explore",
+    MergeOptions: "pipelines.merge",
+    SubsetOptions: "pipelines.subset",
 }
 
 

@@ -68,7 +68,7 @@ class StageCount:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PartCard:
-    """One part: the shard it was made from, its files, and the counts of each stage."""
+    """One part: its shard, its files, the counts of each stage, and origins if it was copied."""
 
     __pydantic_config__ = _STRICT
 
@@ -81,6 +81,7 @@ class PartCard:
     rejects: tuple[FileCard, ...]
     stages: dict[Literal["mine", "embed", "index"], StageCount]
     captions_dropped: dict[str, _Count] = dataclasses.field(default_factory=dict)
+    origins: FileCard | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ class Manifest:
         listed += self.index.merged
         for part in self.parts:
             listed += [part.tags, part.embeddings, *part.rejects]
+            listed += [part.origins] if part.origins else []
         return listed
 
 

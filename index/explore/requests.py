@@ -119,19 +119,16 @@ async def read_upload(request: Request) -> bytes:
     """The body of a request, bounded.
 
     Raises:
-        HTTPException: 413 for one that is too large, unread where it says so itself; 415 for one
-            that is no picture by its type, which a form of another page could send.
+        HTTPException: 411 or 413 for one that does not say how long it is, or is too long, unread;
+            415 for one that is no picture by its type, as a form of another page could send.
     """
-    too_large = HTTPException(413, f"The photo has more than {MAX_UPLOAD_BYTES >> 20} MiB.")
-    length = request.headers.get("content-length", "0")
-    if not (length.isascii() and length.isdecimal()) or int(length) > MAX_UPLOAD_BYTES:
-        raise too_large
+    length = request.headers.get("content-length", "")
+    # Without chunks, the server reads no more than that.
+    if "transfer-encoding" in request.headers or not (length.isascii() and length.isdecimal()):
+        raise HTTPException(411, "Say how long the photo is, by Content-Length.")
+    if int(length) > MAX_UPLOAD_BYTES:
+        raise HTTPException(413, f"The photo has more than {MAX_UPLOAD_BYTES >> 20} MiB.")
     kind = request.headers.get("content-type", "")
     if not kind.startswith(("image/", "application/octet-stream")):
         raise HTTPException(415, f"Send a picture as the body; this is {kind[:80]!r}.")
-    received = bytearray()
-    async for piece in request.stream():
-        received += piece
-        if len(received) > MAX_UPLOAD_BYTES:
-            raise too_large
-    return bytes(received)
+    return await request.body()

@@ -17,7 +17,7 @@ from index.pooling import Answer
 from index.search import Datastore, open_datastore
 from index.stack import Stack, name_stores
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
-from tagmine.layout import part_of
+from tagmine.layout import MAX_PARTS, part_of, sample_id
 from tagmine.vocabulary_summary import Selection, VocabularySummary, summarize
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Store:
 
     def key_of(self, row_id: int) -> str | None:
         """The namespaced key of an image; None for an id that no image has."""
+        if row_id >= sample_id(MAX_PARTS - 1, 0):
+            return None
         try:
             return self.datastore.locate([row_id])[row_id].key
         except (DatastoreError, KeyError):
@@ -163,8 +165,10 @@ def look_up(stores: Sequence[Store], query: Query, k: int) -> Found:
     )
     vector = query.vector(stores[0])
     (answer,) = stack.answers(*stack.search(vector, k, exclude_keys=query.left_out))
-    named = {store.name: store for store in stores} if len(stores) > 1 else {"": stores[0]}
-    return Found(answer, tuple(named[neighbour.datastore] for neighbour in answer.neighbours))
+    named = {store.name: store for store in stores}
+    # One datastore alone need not be named.
+    alone = stores[0].name
+    return Found(answer, tuple(named[near.datastore or alone] for near in answer.neighbours))
 
 
 def _shares(stores: Sequence[Store]) -> list[float] | None:
