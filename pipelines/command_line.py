@@ -52,12 +52,9 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
-<<<<<<< HEAD
     | ExploreOptions
-=======
     | MergeOptions
     | SubsetOptions
->>>>>>> w-swap
 )
 
 # Commands that run no Beam job, and so have no options of Beam's.
