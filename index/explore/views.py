@@ -81,10 +81,8 @@ def column_of(stores: Sequence[Store], found: Found) -> Column:
     """A column of what was found."""
     neighbours = found.answer.neighbours
     shown = tuple(
-        NeighbourView(rank, store, row_id, near.score, near.captions)
-        for rank, (near, (store, row_id)) in enumerate(
-            zip(neighbours, found.places, strict=True), 1
-        )
+        NeighbourView(rank, store, near.id, near.score, near.captions)
+        for rank, (near, store) in enumerate(zip(neighbours, found.stores, strict=True), 1)
     )
     carried = [{tag.merge_key for tag in neighbour.tags} for neighbour in neighbours]
     pooled = []
