@@ -101,6 +101,13 @@ def make_parser() -> argparse.ArgumentParser:
     add_inputs(build)
     add_mine(build)
     add_embed(build)
+    build.add_argument(
+        "--thumbnails",
+        type=int,
+        metavar="PIXELS",
+        help="keep a JPEG of each image, of at most so many pixels a side, so that tagmine explore "
+        "shows pictures without the shards (default: keep none)",
+    )
     add_index(build)
     add_runner(build)
     mine = _command(commands, "mine", "captions to tags, one part a shard")
@@ -245,7 +252,7 @@ def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOp
     embed, index = _embed(arguments, beam_args), _index(arguments, beam_args)
     if index.min_clip_score is not None:
         embed = dataclasses.replace(embed, clip_scores=True)
-    return BuildOptions(_mine(arguments, beam_args), embed, index)
+    return BuildOptions(_mine(arguments, beam_args), embed, index, arguments.thumbnails)
 
 
 def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> VerifyOptions:

@@ -9,6 +9,7 @@ from index.explore.shard_pictures import NoPictureError
 from index.explore.stores import Store
 from index.images import ImageRejected
 from index.pictures import shrink
+from tagmine.layout import part_of
 
 SIDES = {"small": 320, "large": 960}
 _CACHE_BYTES = 64 << 20
@@ -39,7 +40,7 @@ class PictureCache:
         if key is None:
             raise NoPictureError(f"{store.name} has no image {row_id}.")
         try:
-            made = shrink(store.pictures.read(row_id, key), SIDES[size])
+            made = shrink(_stored(store, row_id, key, size), SIDES[size])
         except ImageRejected as rejected:
             raise NoPictureError(f"The picture of {key} cannot be shown: {rejected.detail}.") from (
                 rejected
@@ -54,3 +55,16 @@ class PictureCache:
             self._kept[place] = made
             while self._bytes > _CACHE_BYTES:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
+
+
+def _stored(store: Store, row_id: int, key: str, size: str) -> bytes:
+    """A picture of an image: for a small one its thumbnail, else that of the shard, if any."""
+    thumbnail = store.thumbnails.read(part_of(row_id), row_id)
+    if thumbnail is not None and size == "small":
+        return thumbnail
+    try:
+        return store.pictures.read(row_id, key)
+    except NoPictureError:
+        if thumbnail is None:
+            raise
+        return thumbnail

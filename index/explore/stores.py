@@ -16,6 +16,7 @@ from index.images import ImageLimits, ImageRejected, decode_image
 from index.pooling import Answer
 from index.search import Datastore, open_datastore
 from index.stack import Stack, name_stores
+from index.thumbnails import Thumbnails
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import MAX_PARTS, part_of, sample_id
 from tagmine.vocabulary_summary import Selection, VocabularySummary, summarize
@@ -40,6 +41,7 @@ class Store:
         name: of its folder, and its path where two are alike.
         datastore: open.
         pictures: its source shards.
+        thumbnails: the small pictures that it keeps itself, if any.
         encoder: what queries are embedded with; None where it cannot be loaded.
         problem: why it cannot, else "".
         weight: what its cosines count for in a stack.
@@ -50,6 +52,7 @@ class Store:
     name: str
     datastore: Datastore
     pictures: ShardPictures
+    thumbnails: Thumbnails
     encoder: Encoder | None
     problem: str = ""
     weight: float = 1.0
@@ -198,12 +201,20 @@ def open_stores(options: ExploreOptions) -> tuple[Store, ...]:
     encoders: dict[str, Encoder | str] = {} if given is None else {given.card.fingerprint: given}
     stores = []
     for number, (name, datastore) in enumerate(zip(name_stores(plan.folders), opened, strict=True)):
-        pictures = ShardPictures(datastore.root, datastore.manifest, options.shards)
+        root, manifest = datastore.root, datastore.manifest
+        pictures = ShardPictures(root, manifest, options.shards)
+        kept = {part.part: part.thumbnails for part in manifest.parts if part.thumbnails}
         found = _encoder_of(datastore, encoders)
-        loaded, problem = (None, found) if isinstance(found, str) else (found, "")
-        share = None if plan.shares is None else plan.shares[number]
         store = Store(
-            number, name, datastore, pictures, loaded, problem, plan.weights[number], share
+            number=number,
+            name=name,
+            datastore=datastore,
+            pictures=pictures,
+            thumbnails=Thumbnails(root, kept),
+            encoder=None if isinstance(found, str) else found,
+            problem=found if isinstance(found, str) else "",
+            weight=plan.weights[number],
+            share=None if plan.shares is None else plan.shares[number],
         )
         stores.append(store)
     return tuple(stores)

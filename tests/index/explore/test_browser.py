@@ -137,6 +137,7 @@ def test_stores_are_switched_and_stacked_and_k_changes(browser, folders):
     browser.look(1)
     assert browser.texts(".column h2") == ["street + fashion"]
     assert browser.one(".from-store").text == "fashion"
+    assert browser.one(".near a").get_attribute("href").startswith(f"{browser.url}/image/1/")
     browser.run("document.getElementById('k').value = ''")
     browser.one("#k").send_keys("9", Keys.TAB)
     browser.until(lambda: len(browser.all(".near > li")) == 9)
