@@ -22,6 +22,7 @@ from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_op
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
 from pipelines.flags import add_embed, add_index, add_inputs, add_mine, add_query, add_runner
+from pipelines.jobs_options import JobsOptions, add_jobs_arguments, read_jobs_options
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -55,10 +56,11 @@ Options = (
     | ExploreOptions
     | MergeOptions
     | SubsetOptions
+    | JobsOptions
 )
 
 # Commands that run no Beam job, and so have no options of Beam's.
-_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "explore")
+_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "jobs", "explore")
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
@@ -141,6 +143,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_subset_arguments(subset)
     add_index(subset)
     add_runner(subset)
+    add_jobs_arguments(_command(commands, "jobs", "what jobs have done, and how long they take"))
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
     return parser
@@ -294,6 +297,7 @@ _READERS = {
     "merge": _merge,
     "subset": _subset,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
+    "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
     "explore": lambda arguments, beam_args: read_explore_options(arguments),
 }

@@ -15,7 +15,7 @@ from pipelines import index, verify
 from pipelines.options import IndexOptions, VerifyOptions
 from pipelines.progress import Heartbeat, record_failure
 from pipelines.runner import check_runner, run_job
-from pipelines.shards import progress_for
+from pipelines.shards import watch_job
 from tagmine.copy_part import PartCopy, copy_part, was_copied
 from tagmine.errors import ConfigurationError, TagmineError
 from tagmine.layout import (
@@ -100,8 +100,8 @@ def make_copy(plan: CopyPlan, root: Path, options: IndexOptions, console: Consol
     with locked(root):
         _begin(root, plan)
         sources = tuple(copy.source for copy in plan.copies)
-        with progress_for(options.runner, console, "copy", sources, sized=False) as progress:
-            run_job(options.runner, lambda p: build(p, plan.copies, str(root), progress), progress)
+        with watch_job(root, options.runner, console, "copy", sources, sized=False) as watch:
+            run_job(options.runner, lambda p: build(p, plan.copies, str(root), watch.folder), watch)
         sources = _record(root, plan)
         floor = max(options.min_tag_images, plan.min_tag_images)
         options = dataclasses.replace(

@@ -98,6 +98,14 @@ examples:
 Writes a datastore of the rows that the condition holds for, with their vectors, captions and tags,
 an index of their own and origins/, which says what id each row had. Nothing is embedded again, and
 everything verified. Run the same command again to go on after an interruption.""",
+    "jobs": """\
+examples:
+  tagmine jobs cc3m-tags
+  tagmine jobs cc3m-tags --prometheus > /var/lib/node_exporter/tagmine.prom
+
+Reads the records that jobs keep in DIR/jobs, one file each, written about every second while the
+job runs; docs/format.md says what is in them. A job that was killed stays "running"; its record is
+then no longer updated.""",
     "query": """\
 examples:
   tagmine query coco-tags photo.jpg -k 5

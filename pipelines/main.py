@@ -13,6 +13,7 @@ from index.explore.options import ExploreOptions
 from pipelines.command_line import parse
 from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
+from pipelines.jobs_options import JobsOptions
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -43,6 +44,7 @@ _MODULES = {
     ExploreOptions: "pipelines.explore",
     MergeOptions: "pipelines.merge",
     SubsetOptions: "pipelines.subset",
+    JobsOptions: "pipelines.jobs",
 }
 
 
@@ -69,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions | DiffOptions)
+        answers = isinstance(
+            options, QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
+        )
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")

@@ -11,9 +11,8 @@ from rich.console import Console
 
 from index.thumbnails import make_thumbnails
 from pipelines.options import RunnerOptions
-from pipelines.progress import count_kept
 from pipelines.runner import run_job
-from pipelines.shards import Plan, process_part, progress_for
+from pipelines.shards import Plan, process_part, watch_job
 from tagmine.layout import thumbnails_path
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
@@ -51,10 +50,10 @@ def keep_thumbnails(
     side: int, fields: SampleFields, runner: RunnerOptions, plan: Plan, console: Console
 ) -> None:
     """Run the job over a planned, locked output folder whose shards are embedded."""
-    with progress_for(runner, console, "thumbs", plan.sources) as progress:
-        job = ThumbnailsJob(str(plan.root), side, fields, progress)
-        run_job(runner, lambda p: build(p, plan.sources, job), progress)
-        kept = count_kept(progress)
+    with watch_job(plan.root, runner, console, "thumbnails", plan.sources) as watch:
+        job = ThumbnailsJob(str(plan.root), side, fields, watch.folder)
+        run_job(runner, lambda p: build(p, plan.sources, job), watch)
+        kept = watch.kept
     size = sum((plan.root / thumbnails_path(s.part)).stat().st_size for s in plan.sources)
     before = f"; {kept:,} of {len(plan.sources):,} parts were finished before" if kept else ""
-    console.print(f"thumbs {side} pixels a side, {size / 2**20:,.1f} MiB{before}")
+    console.print(f"thumbnails {side} pixels a side, {size / 2**20:,.1f} MiB{before}")
