@@ -50,8 +50,12 @@ class Lookups:
             said = self._answerer.answer(photo, question, None)
             answers = [ModelAnswer("", said)]
             for stores in asked.columns:
-                found = look_up(stores, query, asked.k)
                 title = " + ".join(store.name for store in stores)
+                try:
+                    found = look_up(stores, query, asked.k)
+                except DatastoreError as error:
+                    answers.append(ModelAnswer(title, problem=str(error)))
+                    continue
                 said = self._answerer.answer(photo, question, found.answer)
                 answers.append(ModelAnswer(title, said))
         return answers

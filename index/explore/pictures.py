@@ -13,6 +13,8 @@ from tagmine.layout import part_of
 
 SIDES = {"small": 320, "large": 960}
 _CACHE_BYTES = 64 << 20
+# A picture may have 89 million pixels, a quarter of a gibibyte decoded.
+_AT_ONCE = 4
 
 
 class PictureCache:
@@ -20,6 +22,7 @@ class PictureCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._kept: OrderedDict[tuple[int, int, str], bytes] = OrderedDict()
         self._bytes = 0
 
@@ -40,7 +43,8 @@ class PictureCache:
         if key is None:
             raise NoPictureError(f"{store.name} has no image {row_id}.")
         try:
-            made = shrink(_stored(store, row_id, key, size), SIDES[size])
+            with self._turns:
+                made = shrink(_stored(store, row_id, key, size), SIDES[size])
         except ImageRejected as rejected:
             raise NoPictureError(f"The picture of {key} cannot be shown: {rejected.detail}.") from (
                 rejected

@@ -82,7 +82,7 @@ class Store:
             ids = self.datastore.embeddings(parts[place * len(parts) // _SAMPLES].part).ids
             # Of several from one part, each is another.
             chosen.append(int(ids[place * len(ids) // _SAMPLES]))
-        return tuple(dict.fromkeys(chosen))
+        return tuple(row_id for row_id in dict.fromkeys(chosen) if self.key_of(row_id))
 
 
 @dataclasses.dataclass(frozen=True)

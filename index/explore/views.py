@@ -141,7 +141,8 @@ def card_text(store: Store) -> tuple[str, str]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """What a model answered with the tags of some datastores; "" for without any."""
+    """What a model answered with the tags of some datastores, "" for without any; or why not."""
 
     stores: str
-    text: str
+    text: str = ""
+    problem: str = ""

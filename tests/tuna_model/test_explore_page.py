@@ -89,7 +89,7 @@ def test_a_question_is_asked_on_the_page(model, stores):
             answer = connection.getresponse()
             assert answer.status == 400 and says in answer.read().decode()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
     finally:
         process.kill()
         process.wait()

@@ -86,7 +86,7 @@ class Page:
         self, path: str, method: str = "GET", body=None, **headers: str
     ) -> tuple[int, str, dict[str, str]]:
         """Status, text and headers of an answer; `path` is sent as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             connection.request(method, path, body, named)
@@ -115,7 +115,7 @@ def page(folders) -> Iterator[Page]:
             pytest.fail(f"the page was not served, exit {process.wait()}")
         yield Page(int(found[1]))
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=300) == 0
     finally:
         process.kill()
         process.wait()

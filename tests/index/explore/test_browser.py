@@ -54,7 +54,7 @@ class Browser:
         return self.driver.execute_script(script)
 
     def until(self, condition) -> None:
-        WebDriverWait(self.driver, 30, poll_frequency=0.05).until(lambda _: condition())
+        WebDriverWait(self.driver, 180, poll_frequency=0.1).until(lambda _: condition())
 
     def look(self, columns: int) -> None:
         """Wait for an answer of so many columns."""
