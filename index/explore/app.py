@@ -41,7 +41,7 @@ from tagmine.printable import printable
 from tagmine.vocabulary_summary import list_tags
 
 _HERE = Path(__file__).parent
-_TAGS_A_PAGE = 100
+_TAGS_A_PAGE = 50
 _IMAGES_A_PAGE = 24
 # The report's page allows its own style alone; a sandbox besides, since its texts are strangers'.
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
