@@ -121,7 +121,7 @@ def test_an_interrupted_training_says_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr(train_flags, "run", interrupt)
     assert main(["train", "--model", "m", "--data", "d", "--output", "o"]) == 130
     assert "--resume" in capsys.readouterr().err
-    assert set(COMMANDS) == {"train", "chat", "eval"}
+    assert set(COMMANDS) == {"train", "chat", "explore", "eval"}
 
 
 @pytest.mark.parametrize(("name", "processes"), [("multi_gpu", 8), ("single_gpu_lora", 1)])

@@ -35,8 +35,10 @@ class Browser:
         self.url = url
 
     def open(self, path: str = "/", width: int = 1200, dark: bool = False) -> None:
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        # A click would meet what still scrolls smoothly.
+        wishes = {"color-scheme": "dark" if dark else "light", "reduced-motion": "reduce"}
+        media = [{"name": f"prefers-{name}", "value": value} for name, value in wishes.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.driver.get(self.url + path)
