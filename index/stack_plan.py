@@ -45,7 +45,20 @@ class StackPlan:
         check_numbers(self.folders, self.weights, self.shares)
 
     def __str__(self) -> str:
-        return "+".join(self.folders)
+        return "+".join(
+            folder + number for folder, number in zip(self.folders, self._numbers(), strict=True)
+        )
+
+    @property
+    def short(self) -> str:
+        """As it is typed, with the folders' own names for their paths."""
+        names = [Path(folder).absolute().name for folder in self.folders]
+        return "+".join(name + n for name, n in zip(names, self._numbers(), strict=True))
+
+    def _numbers(self) -> list[str]:
+        if self.shares is not None:
+            return [f"={share:.4g}%" for share in (100 * share for share in self.shares)]
+        return ["" if weight == 1 else f"={weight:g}" for weight in self.weights]
 
 
 def check_numbers(
@@ -116,6 +129,16 @@ def parse_stack(words: Sequence[str]) -> StackPlan:
         without = folders[shares.index(None)]
         raise ConfigurationError(f"{without}: give every datastore a share, or none of them.")
     return StackPlan(tuple(folders), tuple(weights), tuple(given) or None)
+
+
+def parse_sum(word: str) -> StackPlan:
+    """The plan that `A`, `A+B` or `A=0.5+B` asks for; a folder of that very name goes first.
+
+    Raises:
+        ConfigurationError: as `parse_stack`.
+    """
+    parts = [word] if Path(word).is_dir() else [part for part in word.split("+") if part]
+    return parse_stack(parts)
 
 
 def _number(word: str, text: str) -> float:

@@ -12,6 +12,11 @@ from index.explore.options import (
     read_explore_options,
 )
 from index.stack_plan import split_inputs
+from pipelines.compare_options import (
+    CompareOptions,
+    add_compare_arguments,
+    read_compare_options,
+)
 from pipelines.copy_options import (
     MergeOptions,
     SubsetOptions,
@@ -54,13 +59,14 @@ Options = (
     | DiffOptions
     | RetrieveOptions
     | ExploreOptions
+    | JobsOptions
     | MergeOptions
     | SubsetOptions
-    | JobsOptions
+    | CompareOptions
 )
 
 # Commands that run no Beam job, and so have no options of Beam's.
-_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "jobs", "explore")
+_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "jobs", "compare", "explore")
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
@@ -135,6 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_runner(retrieve)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
+    add_jobs_arguments(_command(commands, "jobs", "what jobs have done, and how long they take"))
     merge = _command(commands, "merge", "one datastore out of several, nothing embedded again")
     add_merge_arguments(merge)
     add_index(merge)
@@ -143,7 +150,10 @@ def make_parser() -> argparse.ArgumentParser:
     add_subset_arguments(subset)
     add_index(subset)
     add_runner(subset)
-    add_jobs_arguments(_command(commands, "jobs", "what jobs have done, and how long they take"))
+    compare = _command(
+        commands, "compare", "what a swap is worth: tags retrieved from each of several"
+    )
+    add_compare_arguments(compare)
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
     return parser
@@ -298,6 +308,7 @@ _READERS = {
     "subset": _subset,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
+    "compare": lambda arguments, beam_args: read_compare_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
     "explore": lambda arguments, beam_args: read_explore_options(arguments),
 }

@@ -13,11 +13,10 @@ from rich.console import Console
 from index.copy_plan import COPY_PIN, CopyPlan, read_copy_pin
 from pipelines import index, verify
 from pipelines.options import IndexOptions, VerifyOptions
-from pipelines.progress import Heartbeat, record_failure
 from pipelines.runner import check_runner, run_job
-from pipelines.shards import watch_job
+from pipelines.shards import process_part, watch_job
 from tagmine.copy_part import PartCopy, copy_part, was_copied
-from tagmine.errors import ConfigurationError, TagmineError
+from tagmine.errors import ConfigurationError
 from tagmine.layout import (
     ENCODER_PIN,
     MANIFEST,
@@ -31,10 +30,11 @@ from tagmine.layout import (
 )
 from tagmine.manifest import Manifest, write_pin
 from tagmine.sources import Source, read_sources, write_sources
+from tagmine.stage import PartResult, ReportProgress
 
 
 class CopyParts(beam.PTransform):
-    """`PartCopy` in, part numbers out: each as a part of the new datastore."""
+    """`PartCopy` in, `PartResult` out: each as a part of the new datastore."""
 
     def __init__(self, out: str, progress: str | None) -> None:
         super().__init__()
@@ -49,21 +49,17 @@ class CopyParts(beam.PTransform):
         )
 
 
-def _copy(copy: PartCopy, out: str, progress: str | None) -> int:
-    heartbeat = Heartbeat(progress, copy.source.part)
-    try:
-        copy_part(Path(out), copy)
-    except TagmineError as error:
-        record_failure(progress, str(error))
-        raise
-    heartbeat.finish(kept=False)
-    return copy.source.part
+def _copy(copy: PartCopy, out: str, progress: str | None) -> PartResult:
+    def make(report: ReportProgress) -> PartResult:
+        return copy_part(Path(out), copy, report)
+
+    return process_part("copy", copy.source, progress, make)
 
 
 def build(
     root: beam.Pipeline, copies: Sequence[PartCopy], out: str, progress: str | None
 ) -> beam.PCollection:
-    """The pipeline: every part copied; yields their numbers."""
+    """The pipeline: every part copied; yields `PartResult`s."""
     return root | "List parts" >> beam.Create(copies) | "Copy" >> CopyParts(out, progress)
 
 
@@ -101,7 +97,8 @@ def make_copy(plan: CopyPlan, root: Path, options: IndexOptions, console: Consol
         _begin(root, plan)
         sources = tuple(copy.source for copy in plan.copies)
         with watch_job(root, options.runner, console, "copy", sources, sized=False) as watch:
-            run_job(options.runner, lambda p: build(p, plan.copies, str(root), watch.folder), watch)
+            out, folder = str(root), watch.folder
+            run_job(options.runner, lambda p: build(p, plan.copies, out, folder), watch)
         sources = _record(root, plan)
         floor = max(options.min_tag_images, plan.min_tag_images)
         options = dataclasses.replace(

@@ -79,6 +79,25 @@ examples:
 
 Writes parts/, rejects/ and, last, retrievals.json with the counts. Run the same command again to go
 on after an interruption. Rows of text only need no retrieval; they are counted.""",
+    "jobs": """\
+examples:
+  tagmine jobs cc3m-tags
+  tagmine jobs cc3m-tags --prometheus > /var/lib/node_exporter/tagmine.prom
+
+Reads the records that jobs keep in DIR/jobs, one file each, written about every second while the
+job runs; docs/format.md says what is in them. A job that was killed stays "running"; its record is
+then no longer updated.""",
+    "compare": """\
+examples:
+  tagmine compare 'held-out/*.tar' --datastores general-tags fashion-tags general-tags+fashion-tags
+  tagmine compare fashion-val/*.tar --tag-fields articleType,baseColour \\
+      --datastores general-tags fashion-tags general-tags=30%+fashion-tags=70% --html swap.html
+  tagmine compare held-out-tags --datastores general-tags fashion-tags --json
+
+For held-out images whose tags are known: which share of the first 5, 10 and 24 retrieved tags is
+right, and which share of the known tags is among them, for each datastore or stack, with bootstrap
+intervals; and the images where they differ most, on the page with pictures. Tags are compared by
+their lemma in any capitals, whatever their kind.""",
     "merge": """\
 examples:
   tagmine merge general-tags fashion-tags --out both-tags
@@ -98,14 +117,6 @@ examples:
 Writes a datastore of the rows that the condition holds for, with their vectors, captions and tags,
 an index of their own and origins/, which says what id each row had. Nothing is embedded again, and
 everything verified. Run the same command again to go on after an interruption.""",
-    "jobs": """\
-examples:
-  tagmine jobs cc3m-tags
-  tagmine jobs cc3m-tags --prometheus > /var/lib/node_exporter/tagmine.prom
-
-Reads the records that jobs keep in DIR/jobs, one file each, written about every second while the
-job runs; docs/format.md says what is in them. A job that was killed stays "running"; its record is
-then no longer updated.""",
     "query": """\
 examples:
   tagmine query coco-tags photo.jpg -k 5

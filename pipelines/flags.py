@@ -46,6 +46,22 @@ def add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> No
         metavar="DIR",
         help="folder of the datastore" + ("" if out_required else " (required without --show)"),
     )
+    add_members(group)
+    group.add_argument(
+        "--annotations-key",
+        metavar="FIELD",
+        help="field of the .json member that --annotations is joined by, such as image_id "
+        "(default: the sample's key)",
+    )
+    group.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="name that the samples' keys begin with (default: the folder that each shard lies in)",
+    )
+
+
+def add_members(group: argparse._ArgumentGroup) -> None:
+    """Which members of a sample are its image, captions and tags."""
     group.add_argument(
         "--image-key",
         default=";".join(IMAGE_KEYS),
@@ -74,17 +90,6 @@ def add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> No
         metavar="A,B",
         help="fields of the .json member whose values are tags already, such as "
         "articleType,baseColour,brand",
-    )
-    group.add_argument(
-        "--annotations-key",
-        metavar="FIELD",
-        help="field of the .json member that --annotations is joined by, such as image_id "
-        "(default: the sample's key)",
-    )
-    group.add_argument(
-        "--dataset",
-        metavar="NAME",
-        help="name that the samples' keys begin with (default: the folder that each shard lies in)",
     )
 
 

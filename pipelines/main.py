@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from index.explore.options import ExploreOptions
 from pipelines.command_line import parse
+from pipelines.compare_options import CompareOptions
 from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
 from pipelines.jobs_options import JobsOptions
@@ -42,9 +43,10 @@ _MODULES = {
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
     ExploreOptions: "pipelines.explore",
+    JobsOptions: "pipelines.jobs",
     MergeOptions: "pipelines.merge",
     SubsetOptions: "pipelines.subset",
-    JobsOptions: "pipelines.jobs",
+    CompareOptions: "pipelines.compare",
 }
 
 
@@ -71,9 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(
-            options, QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
-        )
+        answering = QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
+        answers = isinstance(options, answering | CompareOptions)
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")

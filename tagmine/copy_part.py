@@ -43,6 +43,7 @@ from tagmine.row_origins import (
 )
 from tagmine.select_rows import select_ids
 from tagmine.sources import Source
+from tagmine.stage import PartResult, ReportProgress, ignore_progress
 
 _POSITION = (1 << POSITION_BITS) - 1
 _LOW = "low_clip_score"
@@ -87,7 +88,7 @@ class PartCopy:
         return fingerprint("copy", [card.sha256 for card in inputs], dataclasses.asdict(plain))
 
 
-def copy_part(out: Path, copy: PartCopy) -> bool:
+def copy_part(out: Path, copy: PartCopy, report: ReportProgress = ignore_progress) -> PartResult:
     """Make a copied part, unless it is there already.
 
     The file of origins is written last, and finishes it. A part of which no row is chosen is not
@@ -96,17 +97,19 @@ def copy_part(out: Path, copy: PartCopy) -> bool:
     Args:
         out: folder of the new datastore.
         copy: what becomes of the part.
+        report: told of the rows that were read.
 
     Returns:
-        Whether the new datastore has the part.
+        The footer of its tags, of nothing where no row is chosen, and whether it was made now.
 
     Raises:
         DatastoreError: for a part that is damaged.
         ConfigurationError: for a condition that cannot be evaluated.
     """
+    part = copy.source.part
     if is_copied(out, copy):
-        return True
-    return _Copier(out, copy).run()
+        return PartResult(part, False, read_tags_footer(out / tags_path(part)))
+    return PartResult(part, True, _Copier(out, copy, report).run())
 
 
 def is_copied(out: Path, copy: PartCopy) -> bool:
@@ -129,7 +132,7 @@ def was_copied(out: Path, copy: PartCopy) -> bool:
 class _Copier:
     """The files of one copy, one after the other."""
 
-    def __init__(self, out: Path, copy: PartCopy) -> None:
+    def __init__(self, out: Path, copy: PartCopy, report: ReportProgress) -> None:
         self._out = out
         self._copy = copy
         self._root = Path(copy.root)
@@ -137,19 +140,20 @@ class _Copier:
         self._hidden = np.array(copy.hidden, np.int64)
         self._tags = self._root / copy.card.tags.path
         self._chosen: np.ndarray | None = None
+        self._report = report
 
-    def run(self) -> bool:
+    def run(self) -> PartFooter:
         copy = self._copy
         embeddings = open_embeddings(self._root / copy.card.embeddings.path)
         embeddings.check_rows()
         if copy.where is not None:
             self._chosen = self._live(select_ids(self._tags, copy.where))
             if not len(self._chosen):
-                return False
-        tag_ids = self._copy_tags()
+                return self._footer(read_tags_footer(self._tags), 0, Counter(), copy.tags_maker)
+        tag_ids, made = self._copy_tags()
         embedded = self._copy_embeddings(embeddings)
         self._write_origins(np.union1d(tag_ids, embedded), embeddings.footer.source_sha256)
-        return True
+        return made
 
     def _live(self, ids: np.ndarray) -> np.ndarray:
         """Those that are copied, of ids of the part."""
@@ -171,8 +175,8 @@ class _Copier:
             pc.starts_with(keys, old), pc.binary_join_element_wise(new, within, ""), keys
         )
 
-    def _copy_tags(self) -> np.ndarray:
-        """Write tags and rejects of mine; returns the old ids of the rows."""
+    def _copy_tags(self) -> tuple[np.ndarray, PartFooter]:
+        """Write tags and rejects of mine; returns the old ids of the rows, and the footer."""
         target = self._out / tags_path(self._part)
         footer = read_tags_footer(self._tags)
         rejects, counts = self._rejects("mine", footer)
@@ -182,12 +186,13 @@ class _Copier:
             with pq.ParquetWriter(temporary, TAGS_SCHEMA, **options) as writer:
                 for table in _regroup(self._live_rows()):
                     ids.append(table.column("id").to_numpy())
+                    self._report(0, sum(map(len, ids)))
                     writer.write_table(self._renumbered(table))
                 old = np.concatenate(ids)
                 made = self._footer(footer, len(old), counts, self._copy.tags_maker)
                 writer.add_key_value_metadata(made.to_metadata())
         self._write_rejects("mine", rejects, made)
-        return old
+        return old, made
 
     def _live_rows(self) -> Iterator[pa.Table]:
         """The rows of the tag table that are copied, as they are."""
