@@ -15,6 +15,7 @@ from index.factory import create_index
 from index.files import read_card
 from index.live import indexed_rows
 from index.shards import inverted_lists_of
+from index.thumbnails import thumbnails_card
 from index.vocabulary import publish_vocabulary
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
@@ -151,6 +152,7 @@ def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCar
         },
         captions_dropped=tags.captions_dropped,
         origins=_origins_card(root, tags),
+        thumbnails=thumbnails_card(root, embeddings),
     )
 
 

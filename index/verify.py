@@ -20,6 +20,7 @@ from index.publish import removed_card
 from index.search import Datastore
 from index.shard_health import check_shard, searched_files
 from index.shards import stored_ids
+from index.thumbnails import check_thumbnails
 from index.vocabulary import check_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
@@ -46,7 +47,16 @@ _SAME_SCORE = 1e-3
 # that is lost then is lost to a coarse key, which may be what its owner chose: validate measures
 # what that costs. Only an index that finds next to nothing cannot be what anyone meant.
 _LEAST_FOUND = 0.05
-_FOLDERS = ("tags", "embeddings", "rejects", "index", "vocabulary", "origins", "removed")
+_FOLDERS = (
+    "tags",
+    "embeddings",
+    "rejects",
+    "index",
+    "vocabulary",
+    "origins",
+    "removed",
+    "thumbnails",
+)
 
 ReportCheck = Callable[[str], None]
 
@@ -167,6 +177,8 @@ def _check_part(root: Path, manifest: Manifest, part: PartCard, removed: Removed
     _check_every_sample(part, "mine", tag_ids, rejected["mine"])
     _check_every_sample(part, "embed", embeddings.ids, rejected["embed"])
     _check_origins(root, part, np.union1d(tag_ids, embeddings.ids))
+    if part.thumbnails is not None:
+        check_thumbnails(root, part.thumbnails, embeddings.ids)
     left_out = find_left_out(embeddings, tag_ids, manifest.index.min_clip_score)
     reasons = Counter(reason for reason, _ in left_out.values())
     same_ids = np.array_equal(np.sort(rejected["index"]), embeddings.ids[[*left_out]])

@@ -11,6 +11,7 @@ from index.search import is_local_checkpoint
 from pipelines import embed, index, mine, verify
 from pipelines.options import BuildOptions, VerifyOptions
 from pipelines.shards import look_inside, open_output, plan_inputs, refuse_mixing
+from pipelines.thumbnails import keep_thumbnails
 from tagmine.layout import ENCODER_PIN, TAGGER_PIN, locked
 
 
@@ -30,6 +31,9 @@ def run(options: BuildOptions, console: Console) -> None:
         sources = open_output(plan)
         mine.mine(options.mine, plan, tagger_pin, console)
         embed.embed(embed_options, plan, encoder_pin, console)
+        if options.thumbnails is not None:
+            fields, runner = options.embed.inputs.fields, options.embed.runner
+            keep_thumbnails(options.thumbnails, fields, runner, plan, console)
         manifest = index.index(options.index, plan.root, sources, console)
     verify.run(VerifyOptions(str(plan.root)), console)
     model = options.embed.clip_model

@@ -6,6 +6,11 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from index.explore.options import (
+    ExploreOptions,
+    add_explore_arguments,
+    read_explore_options,
+)
 from index.stack_plan import split_inputs
 from pipelines.bring_options import ShardsOptions, add_bring, read_bring_options
 from pipelines.card_options import add_license
@@ -64,6 +69,7 @@ Options = (
     | RemoveOptions
     | CompactOptions
     | ShardsOptions
+    | ExploreOptions
     | JobsOptions
     | MergeOptions
     | SubsetOptions
@@ -71,7 +77,17 @@ Options = (
 )
 
 # Commands that pass nothing on to Beam.
-_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "jobs", "compare", "remove", "compact")
+_WITHOUT_BEAM = (
+    "verify",
+    "query",
+    "tags",
+    "diff",
+    "jobs",
+    "compare",
+    "remove",
+    "compact",
+    "explore",
+)
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -114,6 +130,13 @@ def make_parser() -> argparse.ArgumentParser:
     add_license(build)
     add_mine(build)
     add_embed(build)
+    build.add_argument(
+        "--thumbnails",
+        type=int,
+        metavar="PIXELS",
+        help="keep a JPEG of each image, of at most so many pixels a side, so that tagmine explore "
+        "shows pictures without the shards (default: keep none)",
+    )
     add_index(build)
     add_runner(build)
     mine = _command(commands, "mine", "captions to tags, one part a shard")
@@ -158,6 +181,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     add_remove(_command(commands, "remove", "take images out, at once, and keep them out"))
     add_compact(_command(commands, "compact", "rewrite the files without what was taken out"))
+    add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
     return parser
 
 
@@ -268,7 +292,7 @@ def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOp
     embed, index = _embed(arguments, beam_args), _index(arguments, beam_args)
     if index.min_clip_score is not None:
         embed = dataclasses.replace(embed, clip_scores=True)
-    return BuildOptions(_mine(arguments, beam_args), embed, index)
+    return BuildOptions(_mine(arguments, beam_args), embed, index, arguments.thumbnails)
 
 
 def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> VerifyOptions:
@@ -320,4 +344,5 @@ _READERS = {
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
     "remove": lambda arguments, beam_args: RemoveOptions(arguments.datastore, arguments.keys),
     "compact": lambda arguments, beam_args: CompactOptions(arguments.datastore),
+    "explore": lambda arguments, beam_args: read_explore_options(arguments),
 }

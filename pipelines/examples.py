@@ -154,4 +154,15 @@ examples:
 For each photo: the nearest images, their captions and tags, and the tags of all of them pooled.
 A pooled tag's votes are the neighbours that have it; its score is their share of the neighbours'
 summed similarity, from 0 to 1. Of several datastores, each neighbour says which it is in.""",
+    "explore": """\
+examples:
+  tagmine explore coco-tags
+  tagmine explore general fashion
+  tagmine explore general=60% fashion=40%
+  tagmine explore cc12m-tags --shards 'cc12m/{00000..01241}.tar' --port 9000 --no-browser
+
+Opens a page on this machine, for this machine: drop a photo or type words, see the nearest images,
+their captions and pooled tags, of one datastore or of several side by side and stacked; browse the
+vocabulary; read card and verdict. With a trained model, tagmine-tuna explore also answers
+questions.""",
 }

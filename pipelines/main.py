@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from index.explore.options import ExploreOptions
 from pipelines.bring_options import ShardsOptions
 from pipelines.command_line import parse
 from pipelines.compare_options import CompareOptions
@@ -46,6 +47,7 @@ _MODULES = {
     RemoveOptions: "pipelines.remove",
     CompactOptions: "pipelines.compact",
     ShardsOptions: "pipelines.bring",
+    ExploreOptions: "pipelines.explore",
     JobsOptions: "pipelines.jobs",
     MergeOptions: "pipelines.merge",
     SubsetOptions: "pipelines.subset",

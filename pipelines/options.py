@@ -192,11 +192,25 @@ class IndexOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """`tagmine build`: the options of its three stages."""
+    """`tagmine build`: the options of its stages.
+
+    Attributes:
+        thumbnails: most pixels a side of the pictures that are kept; None for none.
+
+    Raises:
+        ConfigurationError: for thumbnails below 16 pixels or above 1024.
+    """
 
     mine: MineOptions
     embed: EmbedOptions
     index: IndexOptions
+    thumbnails: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.thumbnails is not None and not 16 <= self.thumbnails <= 1024:
+            raise ConfigurationError(
+                f"--thumbnails {self.thumbnails}: give 16 to 1024 pixels, such as 128."
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -50,6 +50,10 @@ def embeddings_path(part: int) -> str:
     return f"embeddings/part-{part:05d}.arrow"
 
 
+def thumbnails_path(part: int) -> str:
+    return f"thumbnails/part-{part:05d}.parquet"
+
+
 def rejects_path(stage: str, part: int) -> str:
     return f"rejects/{stage}/part-{part:05d}.parquet"
 

@@ -68,7 +68,8 @@ class StageCount:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PartCard:
-    """One part: its shard, its files, the counts of each stage, and origins if it was copied."""
+    """One part: its shard, its files, the counts of each stage, and, if it has them,
+    its origins and thumbnails."""
 
     __pydantic_config__ = _STRICT
 
@@ -82,6 +83,7 @@ class PartCard:
     stages: dict[Literal["mine", "embed", "index"], StageCount]
     captions_dropped: dict[str, _Count] = dataclasses.field(default_factory=dict)
     origins: FileCard | None = None
+    thumbnails: FileCard | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -277,7 +279,7 @@ class Manifest:
         listed += [self.removed.file] if self.removed else []
         for part in self.parts:
             listed += [part.tags, part.embeddings, *part.rejects]
-            listed += [part.origins] if part.origins else []
+            listed += [card for card in (part.origins, part.thumbnails) if card]
         return listed
 
 
