@@ -23,6 +23,14 @@ from pipelines.options import (
 )
 from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
+from pipelines.store_options import (
+    PullOptions,
+    PushOptions,
+    add_pull_arguments,
+    add_push_arguments,
+    read_pull_options,
+    read_push_options,
+)
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
 from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
 from tagmine import __version__
@@ -40,8 +48,11 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | PushOptions
+    | PullOptions
 )
 
+_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "push", "pull")
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -60,7 +71,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff")):
+    if strangers or (unknown and arguments.command in _WITHOUT_BEAM):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -109,6 +120,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
+    add_push_arguments(_command(commands, "push", "copy a datastore to an object store or the hub"))
+    add_pull_arguments(_command(commands, "pull", "copy a datastore from an object store or hub"))
     return parser
 
 
@@ -251,4 +264,6 @@ _READERS = {
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
+    "push": lambda arguments, beam_args: read_push_options(arguments),
+    "pull": lambda arguments, beam_args: read_pull_options(arguments),
 }

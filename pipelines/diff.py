@@ -31,6 +31,7 @@ from index.diff_text import (
 from pipelines.diff_options import DiffOptions
 from pipelines.tables import make_table
 from tagmine.errors import ConfigurationError
+from tagmine.opened import local_folder
 from tagmine.printable import printable
 
 _PARTS_SHOWN = 30
@@ -45,7 +46,7 @@ def run(options: DiffOptions, console: Console) -> None:
         DatastoreError: for a side that is neither a datastore nor a report, or is damaged.
     """
     page = _page_path(options.html)
-    sides = [open_side(Path(path)) for path in (options.before, options.after)]
+    sides = [open_side(local_folder(path)) for path in (options.before, options.after)]
     difference = compare(*sides, options.count)
     if page is not None:
         try:

@@ -29,9 +29,12 @@ from tagmine.layout import (
     MANIFEST,
     TAGGER_PIN,
     TRAINED_INDEX,
+    card_path,
     embeddings_path,
+    index_shard_path,
     locked,
     output_folder,
+    rejects_path,
     shard_of,
     tags_path,
 )
@@ -43,6 +46,7 @@ from tagmine.manifest import (
     read_pin,
     write_manifest,
 )
+from tagmine.mirror import address_of, bring_back, working_folder
 from tagmine.sources import Source, read_sources
 
 
@@ -82,8 +86,9 @@ def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
 
 
 def _train(job: IndexJob) -> IndexJob:
+    needed = [embeddings_path(part) for part in job.parts]
     train_index(
-        Path(job.root),
+        working_folder(job.root, [*needed, TRAINED_INDEX, card_path(TRAINED_INDEX)]),
         job.parts,
         job.index_key,
         retrain=job.retrain,
@@ -97,7 +102,11 @@ def _list_shards(job: IndexJob) -> Iterator[ShardPlan]:
 
 
 def _fill(plan: ShardPlan, job: IndexJob) -> int:
-    fill_shard(Path(job.root), plan, job.index_key, job.min_clip_score)
+    target = index_shard_path(plan.shard)
+    needed = [TRAINED_INDEX, card_path(TRAINED_INDEX), target, card_path(target)]
+    for part in plan.parts:
+        needed += [embeddings_path(part), tags_path(part), rejects_path("index", part)]
+    fill_shard(working_folder(job.root, needed), plan, job.index_key, job.min_clip_score)
     return plan.shard
 
 
@@ -128,6 +137,7 @@ def index(
 ) -> Manifest:
     """Run the job over a locked folder whose parts are finished; returns the manifest."""
     allowed = check(options)
+    bring_back(root, "")
     read_pin(root / TAGGER_PIN, TaggerPin, "mine")
     read_pin(root / ENCODER_PIN, EncoderPin, "embed")
     _check_stages(root, sources)
@@ -149,8 +159,11 @@ def index(
     limit = options.min_clip_score
     trained_in = parse_bytes(options.max_training_memory)
     numbers = tuple(part for part, _ in rows)
-    job = IndexJob(str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
+    job = IndexJob(
+        address_of(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in
+    )
     run_job(options.runner, lambda p: build(p, job), None)
+    bring_back(root, "index/", "rejects/index/")
     manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
     if manifest.images == 0:
         raise ConfigurationError(

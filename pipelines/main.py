@@ -21,6 +21,7 @@ from pipelines.options import (
     VerifyOptions,
 )
 from pipelines.retrieve_options import RetrieveOptions
+from pipelines.store_options import PullOptions, PushOptions
 from pipelines.tags_options import TagsOptions
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
@@ -38,6 +39,8 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    PushOptions: "pipelines.push",
+    PullOptions: "pipelines.pull",
 }
 
 

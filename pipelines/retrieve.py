@@ -36,11 +36,13 @@ from pipelines.summary import print_count
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import MANIFEST, locked, remove_leftovers
 from tagmine.manifest import StageCount, read_manifest, sum_counts, write_pin
+from tagmine.opened import local_folder
 from tagmine.parts import file_sha256, write_rejects
 from tagmine.rejects import RETRIEVE, Reject
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def run(options: RetrieveOptions, console: Console) -> None:
     """
     check_runner(options.runner)
     part_options = _part_options(options)
-    manifest = read_manifest(Path(options.datastore))
+    manifest = read_manifest(local_folder(options.datastore))
     name = encoder_name(options.datastore, options.clip_model, manifest)
     plan = plan_retrieval(options, part_options.fields)
     datastore = _open(options.datastore, name)
@@ -136,7 +138,9 @@ def run(options: RetrieveOptions, console: Console) -> None:
     with locked(plan.root):
         remove_leftovers(plan.root)
         _begin(plan, pin)
-        folder = str(Path(options.datastore).absolute())
+        folder = options.datastore
+        if not is_remote(folder):
+            folder = str(Path(folder).absolute())
         threads = threads_per_worker(options.runner)
         sized = options.instructions is None
         with progress_for(options.runner, console, RETRIEVE, plan.sources, sized) as progress:
