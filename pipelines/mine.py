@@ -173,7 +173,8 @@ def refuse_far_annotations(options: MineOptions) -> None:
     if options.annotations and is_remote(options.out) and not is_local(options.runner):
         raise ConfigurationError(
             f"--annotations {options.annotations}: with a URL as --out they are joined by the "
-            "local runner. Give a folder that all workers see as --out, and tagmine push it afterwards."
+            "local runner. Give a folder that all workers see as --out, and tagmine push it "
+            "afterwards."
         )
 
 

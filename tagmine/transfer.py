@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +124,8 @@ def push(
     """
     with locked(root), hold_lease(store, str(root.absolute())) as lease:
         manifest = read_manifest(root)
+        if SOURCES not in beside:
+            raise DatastoreError(f"{root} has no {SOURCES}. Restore it from a copy.")
         listed = store.list()
         _refuse_other(listed, store, read_sources(root))
         sender = _Sender(store, listed, report)

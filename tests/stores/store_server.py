@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ class Door(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -78,6 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass  # noqa: N815
+
+    def handle(self) -> None:
+        # A client that was killed hangs up in the middle of a sentence.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, *arguments) -> None:
         pass
