@@ -178,13 +178,12 @@ def open_mirror(url: str) -> Path:
 
 def _mirror(url: str, where: str) -> Mirror:
     store = open_store(url, where)
-    known = next((m for m in _MIRRORS.values() if m.store.url == store.url), None)
-    mirror = known or Mirror(store, entry_for("mirrors", store.url))
-    if known is None or not mirror.root.is_dir():
-        mirror.root.mkdir(parents=True, exist_ok=True)
-        _MIRRORS[mirror.root] = mirror
+    mirror = Mirror(store, entry_for("mirrors", store.url))
+    known = _MIRRORS.setdefault(mirror.root, mirror)
+    if known is mirror:
         replicate(mirror.root, mirror)
-    return mirror
+    known.root.mkdir(parents=True, exist_ok=True)
+    return known
 
 
 def address_of(root: Path) -> str:

@@ -71,7 +71,7 @@ def test_a_machine_without_a_mirror_goes_on_where_another_stopped(
     assert not [path for path in written if "/tags/" in path or "/embeddings/" in path]
     assert read_store("bkt/built/ds") == before
     # What was altered in the mirror is fetched again, and not taken for the store's.
-    part = next((tmp_path / "cache/mirrors").rglob("part-00001.parquet"))
+    part = next((tmp_path / "cache/mirrors").glob("*/ds/tags/part-00001.parquet"))
     part.write_bytes(b"junk")
     assert main(["index", remote]) == 0
     assert read_store("bkt/built/ds") == before
@@ -129,18 +129,18 @@ def test_a_server_that_fails_for_a_while(
     failed: dict[tuple[str, str], int] = {}
 
     def fail(method: str, path: str) -> int | None:
-        # Each object fails three times: busy, broken, and cut off.
+        # Each of these fails twice: busy, then broken.
         place = (method, path.split("?")[0])
-        if "/failing/" not in path and "/toys/" not in path:
+        if not any(kind in path for kind in ("/tags/part", "/toys/1", "manifest", "list-type")):
             return None
         failed[place] = failed.get(place, 0) + 1
-        return {1: 503, 2: 500, 3: 503}.get(failed[place])
+        return {1: 503, 2: 500}.get(failed[place])
 
     door.answer = fail
     assert build(SHARDS, "s3://bkt/failing/ds") == 0
     door.reset()
     assert without_sources(read_store("bkt/failing/ds")) == without_sources(read_files(local_store))
-    assert max(failed.values()) > 3
+    assert max(failed.values()) > 2
 
 
 def test_a_store_that_stays_away_is_a_sentence(door, build, monkeypatch, capfd):
