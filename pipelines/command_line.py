@@ -10,6 +10,7 @@ from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_op
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
 from pipelines.flags import add_embed, add_index, add_inputs, add_mine, add_query, add_runner
+from pipelines.jobs_options import JobsOptions, add_jobs_arguments, read_jobs_options
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -50,9 +51,10 @@ Options = (
     | RetrieveOptions
     | PushOptions
     | PullOptions
+    | JobsOptions
 )
 
-_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "push", "pull")
+_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "jobs", "push", "pull")
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -119,6 +121,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_runner(retrieve)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
+    add_jobs_arguments(_command(commands, "jobs", "what jobs have done, and how long they take"))
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     add_push_arguments(_command(commands, "push", "copy a datastore to an object store or the hub"))
     add_pull_arguments(_command(commands, "pull", "copy a datastore from an object store or hub"))
@@ -263,6 +266,7 @@ _READERS = {
     "retrieve": _retrieve,
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
+    "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
     "push": lambda arguments, beam_args: read_push_options(arguments),
     "pull": lambda arguments, beam_args: read_pull_options(arguments),

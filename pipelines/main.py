@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from pipelines.command_line import parse
 from pipelines.diff_options import DiffOptions
+from pipelines.jobs_options import JobsOptions
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -41,6 +42,7 @@ _MODULES = {
     RetrieveOptions: "pipelines.retrieve",
     PushOptions: "pipelines.push",
     PullOptions: "pipelines.pull",
+    JobsOptions: "pipelines.jobs",
 }
 
 
@@ -67,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions | DiffOptions)
+        answers = isinstance(
+            options, QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
+        )
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")

@@ -12,7 +12,7 @@ from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines.options import MineOptions
-from pipelines.progress import count_cut, count_kept, record_cut
+from pipelines.progress import count_cut, record_cut
 from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
     Plan,
@@ -20,8 +20,8 @@ from pipelines.shards import (
     open_output,
     plan_inputs,
     process_part,
-    progress_for,
     refuse_mixing,
+    watch_job,
 )
 from pipelines.summary import print_annotations, print_stage
 from tagmine.annotations import (
@@ -217,13 +217,13 @@ def _mine_all(
     options: MineOptions, plan: Plan, pin: TaggerPin, console: Console, index: str | None
 ) -> None:
     write_pin(plan.root / TAGGER_PIN, pin)
-    with progress_for(options.runner, console, "mine", plan.sources) as progress:
+    with watch_job(plan.root, options.runner, console, "mine", plan.sources) as watch:
         fields = options.inputs.fields
         inputs = tagger_inputs(options)
         root = address_of(plan.root)
-        job = MineJob(root, fields, inputs, pin.maker, progress, options.filters, index)
-        run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-        kept, cut = count_kept(progress), count_cut(progress)
+        job = MineJob(root, fields, inputs, pin.maker, watch.folder, options.filters, index)
+        run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
+        kept, cut = watch.kept, count_cut(watch.folder)
     bring_back(plan.root, "tags/", "rejects/mine/")
     print_stage(console, plan.root, "mine", plan.sources, kept)
     if cut:

@@ -8,19 +8,22 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.runners.runner import create_runner
+from apache_beam.runners.runner import PipelineResult, create_runner
 
+from pipelines.job_log import JobCounts, JobLog
 from pipelines.options import RunnerOptions
-from pipelines.progress import INTERRUPTED, read_failure
+from pipelines.progress import INTERRUPTED, Watch, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
 _LOG_SHOWN = 4000
+_POLL_SECONDS = 2.0
 
 
 class JobError(TagmineError):
@@ -55,15 +58,13 @@ def check_runner(options: RunnerOptions) -> None:
         )
 
 
-def run_job(
-    options: RunnerOptions, build: Callable[[beam.Pipeline], object], progress: str | None
-) -> None:
+def run_job(options: RunnerOptions, build: Callable[[beam.Pipeline], object], watch: Watch) -> None:
     """Build a pipeline, run it, and wait for its end.
 
     Args:
         options: which runner.
         build: adds the transforms to the pipeline.
-        progress: folder that workers write heartbeats and failures to, if they share it.
+        watch: where what is done, and a failure's cause, are found and kept.
 
     Raises:
         TagmineError: when the job fails.
@@ -71,19 +72,24 @@ def run_job(
     pipeline = _make_pipeline(options)
     build(pipeline)
     with _worker_log(options) as log:
-        _run(options, pipeline, progress, log)
+        _run(options, pipeline, watch, log)
 
 
-def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, log: IO) -> None:
+def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO) -> None:
     # Beam logs each failure of a worker with its whole stack; the sentence comes from us.
     quiet = logging.getLogger("apache_beam")
     level = quiet.level
     quiet.setLevel(logging.CRITICAL if is_local(options) else level)
     try:
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        if is_local(options):
+            result.wait_until_finish()
+        else:
+            with _counting(result, watch.log):
+                result.wait_until_finish()
     except (TagmineError, RuntimeError) as error:
         # Beam appends the step to the text of an exception; the sentence itself was recorded.
-        message = read_failure(progress) if progress else None
+        message = read_failure(watch.folder) if watch.folder else None
         if message == INTERRUPTED or str(error).startswith("KeyboardInterrupt"):
             raise KeyboardInterrupt from error
         if message is None and isinstance(error, TagmineError):
@@ -94,6 +100,43 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, 
         raise JobError(message) from error
     finally:
         quiet.setLevel(level)
+
+
+@contextlib.contextmanager
+def _counting(result: PipelineResult, log: JobLog) -> Iterator[None]:
+    """Keep the log up to date by Beam's counters, while the job runs and when it is over."""
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(_POLL_SECONDS):
+            _count(result, log)
+
+    watcher = threading.Thread(target=follow, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        _count(result, log)
+
+
+def _count(result: PipelineResult, log: JobLog) -> None:
+    try:
+        found = result.metrics().query()["counters"]
+    # Runners differ in what they say while a job runs, and in how they say that they cannot.
+    except Exception as error:
+        logging.getLogger(__name__).debug("no counters yet: %s", error)
+        return
+    log.update(counts_of({c.key.metric.name: c.attempted or c.committed or 0 for c in found}))
+
+
+def counts_of(counters: Mapping[str, int]) -> JobCounts:
+    """What the counters of `pipelines.shards.process_part` say."""
+    mark = "rejected_"
+    rejected = {n.removeprefix(mark): v for n, v in counters.items() if n.startswith(mark) and v}
+    names = ("parts_done", "parts_kept", "read", "written")
+    return JobCounts(*(counters.get(name, 0) for name in names), dict(sorted(rejected.items())))
 
 
 @contextlib.contextmanager
