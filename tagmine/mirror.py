@@ -30,6 +30,8 @@ from tagmine.stores import Store, StoredObject, StoreError, is_remote, open_stor
 
 CONTROL_FILES = (SOURCES, TAGGER_PIN, ENCODER_PIN, MANIFEST)
 """Small files that every command looks at first."""
+JOBS = "jobs/"
+"""Records that change every second: they go to the store when the job lets go of it."""
 TRANSFERS = 8
 """Files on their way at once."""
 _MIRRORS: dict[Path, Mirror] = {}
@@ -53,6 +55,9 @@ class Mirror:
     def publish(self, file: Path, target: Path) -> Iterator[None]:
         """Around the rename of `file` to `target`: the object is whole before the file is."""
         name = target.relative_to(self.root).as_posix()
+        if name.startswith(JOBS):
+            yield
+            return
         if name == MANIFEST and self._lease is not None:
             self._lease.check()
         stored = self.store.put(file, name)
@@ -73,6 +78,16 @@ class Mirror:
                 yield
             finally:
                 self._lease = None
+                self._publish_jobs()
+
+    def _publish_jobs(self) -> None:
+        # A store that is away has ended the job already, and its records are of no other use.
+        with contextlib.suppress(StoreError):
+            there = self.store.list() if (self.root / JOBS).is_dir() else {}
+            for path in sorted((self.root / JOBS).glob("*.json")):
+                name = path.relative_to(self.root).as_posix()
+                if name not in there:
+                    self.store.put(path, name)
 
     def update(self, wanted: Iterable[str] = (), folders: tuple[str, ...] = ()) -> None:
         """Drop every file that is not as in the store, then fetch what is wanted.
@@ -84,7 +99,8 @@ class Mirror:
         listed = self.store.list()
         for path in self.root.rglob("*") if self.root.is_dir() else ():
             name = path.relative_to(self.root).as_posix()
-            if path.is_file() and not is_leftover(path) and not self._is_as(path, listed.get(name)):
+            ours = is_leftover(path) or name.startswith(JOBS)
+            if path.is_file() and not ours and not self._is_as(path, listed.get(name)):
                 path.unlink(missing_ok=True)
         names = {name for name in listed if folders and name.startswith(folders)}
         self._fetch([listed[name] for name in sorted(names | (set(wanted) & set(listed)))])
@@ -174,6 +190,20 @@ def open_mirror(url: str) -> Path:
         )
     mirror.fetch(CONTROL_FILES)
     return mirror.root
+
+
+def fetch_records(url: str, folder: Path) -> None:
+    """Copy the records of a remote datastore's jobs to `folder/jobs`.
+
+    Raises:
+        ConfigurationError: for a URL that cannot be used.
+        StoreError: when the store does not answer.
+    """
+    store = open_store(url, "DIR")
+    (folder / JOBS).mkdir(parents=True)
+    for name in store.list():
+        if name.startswith(JOBS) and name.endswith(".json"):
+            store.get(name, folder / name)
 
 
 def _mirror(url: str, where: str) -> Mirror:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,12 @@ def _load(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def load_module() -> Callable:
+    """A function that loads a module of this folder, which is no package."""
+    return _load
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +123,7 @@ def local_store(bucket, build, tmp_path_factory) -> Path:
     """The datastore of the three shards in a folder; never to be written to."""
     root = tmp_path_factory.mktemp("local") / "ds"
     assert build(bucket.local_shards, str(root)) == 0
+    shutil.rmtree(root / "jobs")
     return root
 
 
