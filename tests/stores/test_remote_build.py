@@ -100,7 +100,7 @@ def test_index_and_more_shards_on_a_url(door, bucket, build, small_clip, capfd):
 def test_killed_in_the_middle_of_an_upload(
     door, build, bucket, small_clip, start_tagmine, local_store, read_store, read_files
 ):
-    command = ["build", SHARDS, "--out", "s3://bkt/killed/ds", "--clip-model", small_clip]
+    command = ["embed", SHARDS, "--out", "s3://bkt/killed/ds", "--clip-model", small_clip]
     started: list = []
 
     def kill(method: str, path: str) -> int | None:
@@ -117,9 +117,7 @@ def test_killed_in_the_middle_of_an_upload(
     objects = read_store("bkt/killed/ds")
     assert "embeddings/part-00001.arrow" not in objects and "manifest.json" not in objects
     whole = read_files(local_store)
-    parts = {n: data for n, data in objects.items() if n.startswith(("tags/", "embeddings/"))}
-    assert len(parts) >= 4
-    assert all(data == whole[name] for name, data in parts.items())
+    assert objects["embeddings/part-00000.arrow"] == whole["embeddings/part-00000.arrow"]
     # The lease of the dead is taken over at once by a job of the same mirror.
     assert build(SHARDS, "s3://bkt/killed/ds") == 0
     assert without_sources(read_store("bkt/killed/ds")) == without_sources(whole)
@@ -199,11 +197,11 @@ def test_no_credential_in_any_file_or_log(
     remote, door, build, bucket, secrets, read_files, read_store, tmp_path, capfd
 ):
     door.answer = lambda method, path: 403 if method == "PUT" and "/tags/" in path else None
-    assert build(SHARDS, "s3://bkt/forbidden/ds") == 1
+    assert main(["mine", SHARDS, "--out", "s3://bkt/forbidden/ds"]) == 1
     said = capfd.readouterr()
     assert "PermissionError" in said.err
     signed = f"{os.environ['AWS_ENDPOINT_URL']}/bkt/toys/0.tar?X-Amz-Signature=0123456789abcdef"
-    assert main(["mine", signed, "--out", str(tmp_path / "signed"), "--dataset", "toys"]) in (0, 1)
+    assert main(["mine", signed, "--out", str(tmp_path / "signed"), "--dataset", "toys"]) == 0
     assert main(["mine", "s3://me:hunter2@bkt/x.tar", "--out", str(tmp_path / "x")]) == 1
     assert main(["verify", "s3://me:hunter2@bkt/ds"]) == 1
     assert main(["query", "s3://bkt/ds?token=hunter2", bucket.photo]) == 1

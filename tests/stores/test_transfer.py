@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import s3fs
 
 import tagmine.opened
 from index.search import open_datastore
@@ -233,7 +234,8 @@ def test_the_cache_stays_within_its_bound(pushed, door, tmp_path, monkeypatch, l
 
 
 def test_more_names_than_a_page_of_a_listing(door, bucket):
-    bucket.pipe({f"bkt/many/ds/tags/part-{n:05d}.parquet": b"" for n in range(1050)}, batch_size=8)
+    behind = s3fs.S3FileSystem(endpoint_url="http://{}:{}".format(*door.behind))
+    behind.pipe({f"bkt/many/ds/tags/part-{n:05d}.parquet": b"" for n in range(1050)}, batch_size=8)
     listed = open_store("s3://bkt/many/ds", "--out").list()
     assert len(listed) == 1050
     assert len([1 for method, path in door.seen if "list-type=2" in path]) >= 2
