@@ -51,7 +51,7 @@ class Settings:
     align_steps: int = 300
     align_batch: int = 64
     align_rate: float = 1e-2
-    tuning_steps: int = 96
+    tuning_steps: int = 48
     tuning_batch: int = 32
     connector_rate: float = 2e-3
     tuning_rate: float = 2e-4
