@@ -24,6 +24,7 @@ from tagmine.layout import (
     embeddings_path,
     index_shard_path,
     rejects_path,
+    remove_file,
     tags_path,
 )
 from tagmine.manifest import fingerprint
@@ -234,5 +235,5 @@ def remove_other_shards(root: Path, plans: Sequence[ShardPlan]) -> None:
     wanted = {index_shard_path(plan.shard) for plan in plans}
     for path in sorted((root / "index").glob("shard-*.faiss")):
         if f"index/{path.name}" not in wanted:
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink()
+            remove_file(path.with_suffix(".json"))
+            remove_file(path)

@@ -14,7 +14,7 @@ import faiss
 from index.factory import create_index
 from index.shards import inverted_lists_of, open_index
 from tagmine.errors import ConfigurationError
-from tagmine.layout import MERGED_INDEX, MERGED_LISTS, TRAINED_INDEX, atomic_path
+from tagmine.layout import MERGED_INDEX, MERGED_LISTS, TRAINED_INDEX, atomic_path, remove_file
 from tagmine.manifest import FileCard
 from tagmine.parts import file_sha256
 
@@ -91,7 +91,7 @@ def remove_unmerged(root: Path, merged: Sequence[FileCard]) -> None:
     """Delete a merged index that the manifest does not have."""
     if not merged:
         for path in (MERGED_INDEX, MERGED_LISTS):
-            (root / path).unlink(missing_ok=True)
+            remove_file(root / path)
 
 
 def open_merged(path: Path) -> faiss.Index:

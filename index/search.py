@@ -25,6 +25,7 @@ from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, Manifest, read_manifest
+from tagmine.opened import local_folder
 from tagmine.parts import ROW_GROUP_ROWS, PartFooter, read_tags_footer
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
@@ -306,21 +307,23 @@ def is_local_checkpoint(clip_model: str) -> bool:
 
 
 def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastore:
-    """Open the datastore in a folder.
+    """Open the datastore in a folder, or at a URL.
 
     Every file's presence and size is checked against the manifest, and the hash of the cards of
     the index; of all files when they are under 32 MiB together. The index is memory-mapped, so
     that opening takes no longer for a large one. `tagmine verify` checks everything.
 
     Args:
-        path: the datastore's folder.
+        path: the datastore's folder, or the URL of one in an object store, which is copied to the
+            cache of this machine first; see docs/stores.md.
         encoder: what pictures will be embedded with; by default the one that the manifest names.
 
     Raises:
         DatastoreError: when the folder is no datastore, has another format version, a missing or
             altered file, or was embedded with another encoder.
+        StoreError: for an object store that does not answer.
     """
-    root = Path(path)
+    root = local_folder(path)
     manifest = read_manifest(root)
     check_files(root, manifest)
     datastore = Datastore(root, manifest)

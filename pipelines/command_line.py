@@ -43,6 +43,14 @@ from pipelines.options import (
 )
 from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
+from pipelines.store_options import (
+    PullOptions,
+    PushOptions,
+    add_pull_arguments,
+    add_push_arguments,
+    read_pull_options,
+    read_push_options,
+)
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
 from pipelines.take_out_options import (
     CompactOptions,
@@ -70,6 +78,8 @@ Options = (
     | CompactOptions
     | ShardsOptions
     | ExploreOptions
+    | PushOptions
+    | PullOptions
     | JobsOptions
     | MergeOptions
     | SubsetOptions
@@ -87,6 +97,8 @@ _WITHOUT_BEAM = (
     "remove",
     "compact",
     "explore",
+    "push",
+    "pull",
 )
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
@@ -182,6 +194,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_remove(_command(commands, "remove", "take images out, at once, and keep them out"))
     add_compact(_command(commands, "compact", "rewrite the files without what was taken out"))
     add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
+    add_push_arguments(_command(commands, "push", "copy a datastore to an object store or the hub"))
+    add_pull_arguments(_command(commands, "pull", "copy a datastore from an object store or hub"))
     return parser
 
 
@@ -345,4 +359,6 @@ _READERS = {
     "remove": lambda arguments, beam_args: RemoveOptions(arguments.datastore, arguments.keys),
     "compact": lambda arguments, beam_args: CompactOptions(arguments.datastore),
     "explore": lambda arguments, beam_args: read_explore_options(arguments),
+    "push": lambda arguments, beam_args: read_push_options(arguments),
+    "pull": lambda arguments, beam_args: read_pull_options(arguments),
 }

@@ -27,8 +27,9 @@ from pipelines.shards import (
 )
 from pipelines.summary import print_clip_scores, print_stage
 from tagmine.errors import TagmineError
-from tagmine.layout import ENCODER_PIN, locked
+from tagmine.layout import ENCODER_PIN, embeddings_path, locked, rejects_path
 from tagmine.manifest import EncoderPin, read_pin, write_pin
+from tagmine.mirror import address_of, bring_back, working_folder
 from tagmine.removed import NOTHING, newest_record, read_removed
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
@@ -80,7 +81,8 @@ def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
                 "a worker's encoder differs from the launcher's: tagmine, open_clip or the weights "
                 "have another version there. Install the same ones everywhere and start again."
             )
-        root = Path(job.root)
+        needed = (embeddings_path(source.part), rejects_path("embed", source.part))
+        root = working_folder(job.root, (*needed, *((job.removed,) if job.removed else ())))
         removed = read_removed(root / job.removed).identities if job.removed else NOTHING
         return embed_part(root, source, job.options, encoder, report, removed)
 
@@ -110,12 +112,12 @@ def prepare(options: EmbedOptions) -> EncoderPin:
     )
 
 
-def keep_scores(options: EmbedOptions) -> EmbedOptions:
+def keep_scores(options: EmbedOptions, root: Path) -> EmbedOptions:
     """The options, with scores measured where the folder's parts have them.
 
     Without it, the same command less a flag would embed everything again to lose them.
     """
-    path = Path(options.out) / ENCODER_PIN
+    path = root / ENCODER_PIN
     if options.clip_scores or not path.is_file():
         return options
     measured = read_pin(path, EncoderPin, "embed").clip_scores
@@ -142,7 +144,7 @@ def run(options: EmbedOptions, console: Console) -> None:
     """`tagmine embed`: plan, embed every shard, say what was read, written and rejected."""
     check_runner(options.runner)
     plan = plan_inputs(options.out, options.inputs)
-    options = keep_scores(options)
+    options = keep_scores(options, plan.root)
     pin = prepare(options)
     refuse_mixing(plan, ENCODER_PIN, pin, "embed")
     look_inside(plan, options.inputs, console)
@@ -158,9 +160,10 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
         part_options = _part_options(options)
         threads = threads_per_worker(options.runner)
         made_with = (options.clip_model, part_options, pin.maker, threads, watch.folder)
-        job = EmbedJob(str(plan.root), *made_with, newest_record(plan.root))
+        job = EmbedJob(address_of(plan.root), *made_with, newest_record(plan.root))
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
         kept = watch.kept
+    bring_back(plan.root, "embeddings/", "rejects/embed/")
     print_stage(console, plan.root, "embed", plan.sources, kept)
     if options.clip_scores:
         print_clip_scores(console, plan.root, plan.sources)

@@ -55,6 +55,23 @@ examples:
 Shows what changed from A to B: images and parts added or removed, tags gained and lost, recall,
 size and drift as their reports have them, gates of the verdict, and what they were made with.
 Datastores need no report; without one, recall and gates are left out.""",
+    "push": """\
+examples:
+  tagmine push fashion-tags s3://my-bucket/fashion-tags
+  tagmine push fashion-tags hf://datasets/me/fashion-tags
+  tagmine push fashion-tags gs://my-bucket/fashion-tags --with-pictures
+
+Files that are there with the same content are not sent again, every other is compared after it
+was sent, and manifest.json goes last: run the same command again after an interruption.
+Credentials are taken from the environment. docs/stores.md tells more.""",
+    "pull": """\
+examples:
+  tagmine pull s3://my-bucket/fashion-tags fashion-tags
+  tagmine pull hf://datasets/me/fashion-tags fashion-tags
+
+Each file is compared with the manifest before it gets its name, and manifest.json comes last: run
+the same command again after an interruption. To query a datastore once, no pull is needed:
+tagmine query s3://my-bucket/fashion-tags photo.jpg keeps a copy in the cache.""",
     "verify": """\
 example:
   tagmine verify coco-tags

@@ -44,7 +44,8 @@ def add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> No
         "--out",
         required=out_required,
         metavar="DIR",
-        help="folder of the datastore" + ("" if out_required else " (required without --show)"),
+        help="folder of the datastore, or a URL such as s3://bucket/name"
+        + ("" if out_required else " (required without --show)"),
     )
     add_members(group)
     group.add_argument(

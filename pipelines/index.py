@@ -32,9 +32,12 @@ from tagmine.layout import (
     MANIFEST,
     TAGGER_PIN,
     TRAINED_INDEX,
+    card_path,
     embeddings_path,
+    index_shard_path,
     locked,
     output_folder,
+    rejects_path,
     shard_of,
     tags_path,
 )
@@ -46,6 +49,7 @@ from tagmine.manifest import (
     read_pin,
     write_manifest,
 )
+from tagmine.mirror import address_of, bring_back, working_folder
 from tagmine.sources import Source, read_sources
 from tagmine.staging import finish_if_staged, remove_unnamed
 
@@ -86,8 +90,9 @@ def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
 
 
 def _train(job: IndexJob) -> IndexJob:
+    needed = [embeddings_path(part) for part in job.parts]
     train_index(
-        Path(job.root),
+        working_folder(job.root, [*needed, TRAINED_INDEX, card_path(TRAINED_INDEX)]),
         job.parts,
         job.index_key,
         retrain=job.retrain,
@@ -101,7 +106,11 @@ def _list_shards(job: IndexJob) -> Iterator[ShardPlan]:
 
 
 def _fill(plan: ShardPlan, job: IndexJob) -> int:
-    fill_shard(Path(job.root), plan, job.index_key, job.min_clip_score)
+    target = index_shard_path(plan.shard)
+    needed = [TRAINED_INDEX, card_path(TRAINED_INDEX), target, card_path(target)]
+    for part in plan.parts:
+        needed += [embeddings_path(part), tags_path(part), rejects_path("index", part)]
+    fill_shard(working_folder(job.root, needed), plan, job.index_key, job.min_clip_score)
     return plan.shard
 
 
@@ -133,6 +142,7 @@ def index(
 ) -> Manifest:
     """Run the job over a locked folder whose parts are finished; returns the manifest."""
     allowed = check(options)
+    bring_back(root, "")
     read_pin(root / TAGGER_PIN, TaggerPin, "mine")
     read_pin(root / ENCODER_PIN, EncoderPin, "embed")
     _check_stages(root, sources)
@@ -154,9 +164,12 @@ def index(
     limit = options.min_clip_score
     trained_in = parse_bytes(options.max_training_memory)
     numbers = tuple(part for part, _ in rows)
-    job = IndexJob(str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
+    job = IndexJob(
+        address_of(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in
+    )
     with log_job(root, "index", options.runner.runner, len(plans)) as log:
         run_job(options.runner, lambda p: build(p, job), Watch(log, None))
+        bring_back(root, "index/", "rejects/index/")
         manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
         total = manifest.totals["index"]
         log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))

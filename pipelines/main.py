@@ -26,6 +26,7 @@ from pipelines.options import (
     VerifyOptions,
 )
 from pipelines.retrieve_options import RetrieveOptions
+from pipelines.store_options import PullOptions, PushOptions
 from pipelines.tags_options import TagsOptions
 from pipelines.take_out_options import CompactOptions, RemoveOptions
 from pipelines.validate_options import ValidateOptions
@@ -48,6 +49,8 @@ _MODULES = {
     CompactOptions: "pipelines.compact",
     ShardsOptions: "pipelines.bring",
     ExploreOptions: "pipelines.explore",
+    PushOptions: "pipelines.push",
+    PullOptions: "pipelines.pull",
     JobsOptions: "pipelines.jobs",
     MergeOptions: "pipelines.merge",
     SubsetOptions: "pipelines.subset",

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipelines.options import MineOptions
 from pipelines.progress import count_cut, record_cut
-from pipelines.runner import check_runner, run_job
+from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
     Plan,
     look_inside,
@@ -32,14 +32,16 @@ from tagmine.annotations import (
 )
 from tagmine.caption_filters import CaptionFilters, load_judge
 from tagmine.domain_vocabulary import load_vocabulary
-from tagmine.errors import TagmineError
-from tagmine.layout import TAGGER_PIN, locked, temporary_path
+from tagmine.errors import ConfigurationError, TagmineError
+from tagmine.layout import TAGGER_PIN, locked, rejects_path, tags_path, temporary_path
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
+from tagmine.mirror import address_of, bring_back, working_folder
 from tagmine.removed import NOTHING, newest_record, read_removed
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 from tagmine.tag_policy import load_policy
 from tagmine.tagger import TaggerInputs
 
@@ -97,9 +99,10 @@ def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
                     "pipeline or py3langid has another version there. Install the same ones "
                     "everywhere and start again."
                 )
-            root, filters = Path(job.root), job.filters
+            needed = (tags_path(source.part), rejects_path("mine", source.part))
+            root = working_folder(job.root, (*needed, *((job.removed,) if job.removed else ())))
             removed = read_removed(root / job.removed).identities if job.removed else NOTHING
-            made_with = (tagger, report, filters, annotations, removed)
+            made_with = (tagger, report, job.filters, annotations, removed)
             result = mine_part(root, source, job.fields, *made_with)
         Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
         record_cut(job.progress, tagger.cut)
@@ -166,9 +169,24 @@ def prepare(options: MineOptions) -> TaggerPin:
     )
 
 
+def refuse_far_annotations(options: MineOptions) -> None:
+    """Stop where the index of the annotations would be out of the workers' reach.
+
+    Raises:
+        ConfigurationError: for annotations with a URL as --out and workers on other machines.
+    """
+    if options.annotations and is_remote(options.out) and not is_local(options.runner):
+        raise ConfigurationError(
+            f"--annotations {options.annotations}: with a URL as --out they are joined by the "
+            "local runner. Give a folder that all workers see as --out, and tagmine push it "
+            "afterwards."
+        )
+
+
 def run(options: MineOptions, console: Console) -> None:
     """`tagmine mine`: plan, mine every shard, say what was read, written and rejected."""
     check_runner(options.runner)
+    refuse_far_annotations(options)
     plan = plan_inputs(options.out, options.inputs)
     pin = prepare(options)
     refuse_mixing(plan, TAGGER_PIN, pin, "mine")
@@ -208,9 +226,10 @@ def _mine_all(
         fields = options.inputs.fields
         inputs = tagger_inputs(options)
         made_with = (pin.maker, watch.folder, options.filters, index, newest_record(plan.root))
-        job = MineJob(str(plan.root), fields, inputs, *made_with)
+        job = MineJob(address_of(plan.root), fields, inputs, *made_with)
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
         kept, cut = watch.kept, count_cut(watch.folder)
+    bring_back(plan.root, "tags/", "rejects/mine/")
     print_stage(console, plan.root, "mine", plan.sources, kept)
     if cut:
         console.print(

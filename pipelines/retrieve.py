@@ -36,11 +36,13 @@ from pipelines.summary import print_count
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import locked, remove_leftovers
 from tagmine.manifest import StageCount, read_manifest, sum_counts, write_pin
+from tagmine.opened import local_folder
 from tagmine.parts import write_rejects
 from tagmine.rejects import RETRIEVE, Reject
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def run(options: RetrieveOptions, console: Console) -> None:
     check_runner(options.runner)
     part_options = _part_options(options)
     first = options.datastores.folders[0]
-    name = encoder_name(first, options.clip_model, read_manifest(Path(first)))
+    name = encoder_name(first, options.clip_model, read_manifest(local_folder(first)))
     plan = plan_retrieval(options, part_options.fields)
     stack = _open(options.datastores, name)
     if not len(stack):
@@ -132,7 +134,10 @@ def run(options: RetrieveOptions, console: Console) -> None:
     with locked(plan.root):
         remove_leftovers(plan.root)
         _begin(plan, pin)
-        folders = tuple(str(Path(folder).absolute()) for folder in options.datastores.folders)
+        folders = tuple(
+            folder if is_remote(folder) else str(Path(folder).absolute())
+            for folder in options.datastores.folders
+        )
         stores = dataclasses.replace(options.datastores, folders=folders)
         threads = threads_per_worker(options.runner)
         sized = options.instructions is None

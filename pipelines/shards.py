@@ -32,6 +32,7 @@ from tagmine.sources import (
     expand_shards,
     number_sources,
     read_sources,
+    recorded,
     write_sources,
 )
 from tagmine.stage import PartResult, ReportProgress
@@ -75,9 +76,10 @@ def look_inside(plan: Plan, inputs: InputOptions, console: Console) -> None:
     console.print(f"{len(plan.sources):,} {noun}; {found}")
     places = {source.part: source.url for source in plan.known}
     for source in plan.sources:
-        before = places.get(source.part, source.url)
-        if before != source.url:
-            console.print(f"{source.name} now comes from {source.url}, before from {before}")
+        now = recorded(source).url
+        before = places.get(source.part, now)
+        if before != now:
+            console.print(f"{source.name} now comes from {now}, before from {before}")
 
 
 def open_output(plan: Plan) -> list[Source]:

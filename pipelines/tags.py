@@ -22,6 +22,7 @@ from tagmine.count_tags import write_vocabulary
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MANIFEST
 from tagmine.manifest import fingerprint, read_manifest
+from tagmine.opened import local_folder
 from tagmine.parts import file_sha256
 from tagmine.printable import printable
 from tagmine.removed import newest_record
@@ -58,7 +59,7 @@ def run(options: TagsOptions, console: Console) -> None:
         DatastoreError: when there are no tags, or the vocabulary is damaged.
     """
     selection = Selection(options.kind, options.label, options.contains)
-    with _count(Path(options.datastore)) as counted:
+    with _count(local_folder(options.datastore)) as counted:
         if options.write is not None:
             _write(options.write, counted, selection)
         floors = sorted({*FLOORS, counted.min_tag_images} - {1})

@@ -14,9 +14,12 @@ from tagmine.errors import TagmineError
 from tagmine.layout import FORMAT_VERSION, rejects_path, sample_id
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, rejects_made_by, write_rejects
+from tagmine.redaction import redact
 from tagmine.rejects import REMOVED, Reject
+from tagmine.retries import retry
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
+from tagmine.stores import is_remote
 
 ReportProgress = Callable[[int, int], None]
 """Called with the bytes and the samples of the shard read so far."""
@@ -37,15 +40,22 @@ def open_source(source: Source) -> Iterator[HashingReader]:
     Raises:
         SourceError: when it cannot be opened or read.
     """
-    import fsspec
-
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(fsspec.open(source.url, "rb"))
+            stream = stack.enter_context(_open_stream(source))
         # Whatever a file system of fsspec raises, and they raise all sorts, it is the source's.
         except Exception as error:
-            raise _unreadable(source, error) from error
+            raise _unreadable(source, error) from None
         yield HashingReader(_SourceStream(source, stream))
+
+
+def _open_stream(source: Source) -> BinaryIO:
+    import fsspec
+
+    def open_file() -> BinaryIO:
+        return fsspec.open(source.url, "rb").open()
+
+    return retry(open_file, source.url) if is_remote(source.url) else open_file()
 
 
 class _SourceStream:
@@ -57,14 +67,27 @@ class _SourceStream:
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self._stream.read(size)
+            return self._read_on(size)
+        # Without its cause, whose text may hold the key of a signed URL.
         except Exception as error:
-            raise _unreadable(self._source, error) from error
+            raise _unreadable(self._source, error) from None
+
+    def _read_on(self, size: int) -> bytes:
+        if not (is_remote(self._source.url) and self._stream.seekable()):
+            return self._stream.read(size)
+        place = self._stream.tell()
+
+        def read() -> bytes:
+            self._stream.seek(place)
+            return self._stream.read(size)
+
+        return retry(read, self._source.url)
 
 
 def _unreadable(source: Source, error: Exception) -> SourceError:
     return SourceError(
-        f"the shard {source.url} cannot be read: {type(error).__name__}: {error}. Nothing "
+        f"the shard {redact(source.url)} cannot be read: {type(error).__name__}: "
+        f"{redact(str(error))}. Nothing "
         "finished is lost; when it can be read, run the same command again."
     )
 
