@@ -14,11 +14,12 @@ from rich.console import Console
 from index.embed import EmbedOptions as PartOptions
 from index.embed import embed_fingerprint, embed_part
 from index.encoder import load_encoder
-from pipelines.options import EmbedOptions, RunnerOptions
+from pipelines.options import DATAFLOW, DEFAULT_ACCELERATOR, EmbedOptions, RunnerOptions
 from pipelines.progress import count_kept
-from pipelines.runner import check_runner, run_job
+from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
     Plan,
+    check_pin,
     look_inside,
     open_output,
     plan_inputs,
@@ -56,22 +57,28 @@ class EmbedJob:
 
 
 class EmbedShards(beam.PTransform):
-    """`Source` in, `PartResult` out: each shard's images as a part of the embeddings."""
+    """`Source` in, `PartResult` out: each shard's images as a part of the embeddings.
 
-    def __init__(self, job: EmbedJob) -> None:
+    Args:
+        job: what a worker needs.
+        accelerator: Beam's resource hint for the workers that embed, None for no hint.
+    """
+
+    def __init__(self, job: EmbedJob, accelerator: str | None = None) -> None:
         super().__init__()
         self._job = job
+        self._accelerator = accelerator
 
     def expand(self, sources: beam.PCollection) -> beam.PCollection:
-        return (
-            sources
-            | "Spread shards" >> beam.Reshuffle()
-            | "Embed images" >> beam.Map(_embed, self._job, Shared())
-        )
+        embedding = beam.Map(_embed, self._job, Shared())
+        if self._accelerator:
+            embedding = embedding.with_resource_hints(accelerator=self._accelerator)
+        return sources | "Spread shards" >> beam.Reshuffle() | "Embed images" >> embedding
 
 
 def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_pin(Path(job.root), ENCODER_PIN, EncoderPin, "embed", job.maker)
         encoder = shared.acquire(lambda: load_encoder(job.clip_model, num_threads=job.num_threads))
         if embed_fingerprint(encoder, job.options) != job.maker:
             raise TagmineError(
@@ -83,9 +90,19 @@ def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
     return process_part("embed", source, job.progress, make)
 
 
-def build(root: beam.Pipeline, sources: Sequence[Source], job: EmbedJob) -> beam.PCollection:
+def build(
+    root: beam.Pipeline, sources: Sequence[Source], job: EmbedJob, accelerator: str | None = None
+) -> beam.PCollection:
     """The pipeline: every source as a part; yields `PartResult`s."""
-    return root | "List shards" >> beam.Create(sources) | "Embed shards" >> EmbedShards(job)
+    shards = root | "List shards" >> beam.Create(sources)
+    return shards | "Embed shards" >> EmbedShards(job, accelerator)
+
+
+def accelerator_hint(options: EmbedOptions) -> str | None:
+    """What the runner is asked for: Dataflow alone makes machines to order."""
+    if options.runner.runner != DATAFLOW or options.accelerator == "none":
+        return None
+    return options.accelerator or DEFAULT_ACCELERATOR
 
 
 def prepare(options: EmbedOptions) -> EncoderPin:
@@ -129,7 +146,7 @@ def _part_options(options: EmbedOptions) -> PartOptions:
 
 def threads_per_worker(runner: RunnerOptions) -> int | None:
     """Share the cores out among several local processes; one alone has them all."""
-    if runner.num_workers == 1:
+    if runner.num_workers == 1 or not is_local(runner):
         return None
     return max(1, len(os.sched_getaffinity(0)) // runner.num_workers)
 
@@ -156,7 +173,8 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
         job = EmbedJob(
             str(plan.root), options.clip_model, part_options, pin.maker, threads, progress
         )
-        run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
+        hint = accelerator_hint(options)
+        run_job(options.runner, lambda p: build(p, plan.sources, job, hint), progress)
         kept = count_kept(progress)
     print_stage(console, plan.root, "embed", plan.sources, kept)
     if options.clip_scores:

@@ -16,6 +16,7 @@ from pipelines.progress import count_cut, count_kept, record_cut
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import (
     Plan,
+    check_pin,
     look_inside,
     open_output,
     plan_inputs,
@@ -83,6 +84,7 @@ class MineShards(beam.PTransform):
 
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_pin(Path(job.root), TAGGER_PIN, TaggerPin, "mine", job.maker)
         tagger = shared.acquire(lambda: job.tagger.load())
         index = Path(job.annotations) if job.annotations else None
         before = tagger.cut

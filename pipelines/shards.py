@@ -147,6 +147,27 @@ def _total_bytes(sources: tuple[Source, ...]) -> int:
         return sum(pool.map(size, sources))
 
 
+def check_pin(
+    root: Path, path: str, kind: type[TaggerPin] | type[EncoderPin], stage: str, maker: str
+) -> None:
+    """Stop a worker that does not see the launcher's folder, or that the launcher has left.
+
+    A cluster goes on with a job whose launcher was killed, beside the next one that is started.
+
+    Raises:
+        TagmineError: for a folder without the pin, or with that of a job with other options.
+    """
+    if not (root / path).is_file():
+        raise TagmineError(
+            f"a worker does not see {root / path}, which the launcher has written. Give --out a "
+            "folder that every worker has at the same path, such as a network file system."
+        )
+    if read_pin(root / path, kind, stage).maker != maker:
+        raise TagmineError(
+            f"another job with other options has been started on {root} meanwhile; this one stops."
+        )
+
+
 def process_part(
     stage: str,
     source: Source,
