@@ -60,7 +60,11 @@ _DRIVERS = {
 
 
 class EngineError(Exception):
-    """An engine cannot be had or is not what its pin says; its text names the reason."""
+    """An engine does not start or is not what its pin says; its text names the reason."""
+
+
+class MissingEngineError(EngineError):
+    """An engine cannot be had on this machine."""
 
 
 def cache_folder() -> Path:
@@ -76,11 +80,12 @@ def fetch(name: str) -> Path:
         name: "flink", "beam-flink", "beam-spark" or "prism".
 
     Raises:
-        EngineError: where a tool or the engine cannot be had, or a file is not what was pinned.
+        MissingEngineError: where a tool or the engine cannot be had.
+        EngineError: where a file is not what was pinned.
     """
     missing = [tool for tool in _NEEDS[name] if shutil.which(tool) is None]
     if missing:
-        raise EngineError(f"{name} needs {' and '.join(missing)}, which is not installed")
+        raise MissingEngineError(f"{name} needs {' and '.join(missing)}, which is not installed")
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / name
@@ -125,7 +130,7 @@ def _run(command: list[str], **environment: str) -> str:
         text=True,
     )
     if done.returncode:
-        raise EngineError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}")
+        raise MissingEngineError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}")
     return done.stdout
 
 

@@ -28,7 +28,8 @@ _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntr
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _REST_PORT = 8081
 _POOL_PORT = 50_000
-_START_SECONDS = 90
+_JOB_PORT = 8099
+_START_SECONDS = 300
 _PROJECT = Path(__file__).parents[1]
 
 # A task manager wants every size said; Flink's own start script would work them out. Recovery is
@@ -84,12 +85,18 @@ class FlinkCluster:
     _workers: list[Host]
     _running: dict[int, subprocess.Popen]
 
-    def flags(self, parallelism: int | None = None) -> list[str]:
+    def flags(self) -> list[str]:
         """What turns a `tagmine` command line into one for this cluster."""
         return [
             "--runner=FlinkRunner",
             f"--flink_master={self.master}",
             f"--flink_job_server_jar={self.job_server_jar}",
+            *self.worker_flags(),
+        ]
+
+    def worker_flags(self, parallelism: int | None = None) -> list[str]:
+        """How many slots a job takes, by default all, and where each finds its Python workers."""
+        return [
             f"--parallelism={parallelism or len(self._workers)}",
             "--environment_type=EXTERNAL",
             f"--environment_config=localhost:{_POOL_PORT}",
@@ -111,7 +118,7 @@ class FlinkCluster:
         """Until exactly so many have registered.
 
         Raises:
-            EngineError: when they have not within a minute and a half.
+            EngineError: when they have not within five minutes.
         """
         deadline = time.monotonic() + _START_SECONDS
         found = None
@@ -125,6 +132,14 @@ class FlinkCluster:
                     raise EngineError(f"task manager {number} has ended; see {self.logs}")
             time.sleep(0.2)
         raise EngineError(f"{found} task managers instead of {count}; see {self.logs}")
+
+    def start_job_server(self) -> str:
+        """Beam's job server beside the job manager; HOST:PORT of it, for --job_endpoint."""
+        where = ["--job-host", self._manager.address, "--job-port", str(_JOB_PORT)]
+        where += ["--flink-master", self.master, "--artifacts-dir", str(self.logs / "artifacts")]
+        command = ["java", "-jar", str(self.job_server_jar), *where]
+        self._manager.start(command, self.logs / "job-server.log")
+        return f"{self._manager.address}:{_JOB_PORT}"
 
     def overview(self) -> dict:
         """What the job manager says of the cluster."""
@@ -166,7 +181,8 @@ def flink_cluster(folder: Path, task_managers: int = 2) -> Iterator[FlinkCluster
         task_managers: how many, each of one slot.
 
     Raises:
-        EngineError: where Java, Maven or namespaces are missing, or it does not start.
+        MissingEngineError: where Java, Maven or namespaces are missing.
+        EngineError: where it does not start.
     """
     flink, beam = fetch("flink"), fetch("beam-flink")
     with hosts(task_managers + 1) as (manager, *workers):

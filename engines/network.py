@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engines.fetch import EngineError
+from engines.fetch import MissingEngineError
 
 # RFC 2544's range for benchmarks of network devices: no one's real network.
 _RANGE = "198.18"
@@ -48,10 +48,10 @@ def hosts(count: int) -> Iterator[list[Host]]:
     Processes that are still in them are killed when the block ends.
 
     Raises:
-        EngineError: where namespaces cannot be made, as without root.
+        MissingEngineError: where namespaces cannot be made, as without root.
     """
     if shutil.which("ip") is None:
-        raise EngineError("network namespaces need `ip`, of the package iproute2")
+        raise MissingEngineError("network namespaces need `ip`, of the package iproute2")
     _clear_abandoned()
     run = f"{_PREFIX}{os.getpid():x}"
     subnet = _free_subnet()
@@ -100,18 +100,18 @@ def _free_subnet() -> str:
         subnet = f"{_RANGE}.{uuid.uuid4().int % 256}"
         if f" {subnet}." not in taken:
             return subnet
-    raise EngineError(f"every subnet of {_RANGE}.0.0/16 that was tried is in use")
+    raise MissingEngineError(f"every subnet of {_RANGE}.0.0/16 that was tried is in use")
 
 
 def _ip(arguments: str) -> str:
     done = subprocess.run(["ip", *arguments.split()], capture_output=True, text=True)
     if done.returncode:
-        raise EngineError(f"ip {arguments}: {done.stderr.strip()}")
+        raise MissingEngineError(f"ip {arguments}: {done.stderr.strip()}")
     return done.stdout
 
 
 def _try_ip(arguments: str) -> str:
     """For the end, when part of it may never have been made."""
-    with contextlib.suppress(EngineError):
+    with contextlib.suppress(MissingEngineError):
         return _ip(arguments)
     return ""
