@@ -19,8 +19,9 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/python -m demo
 
+# A worker a core, up to eight: each loads torch, and a file's tests share their fixtures.
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_op
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
 from pipelines.flags import add_embed, add_index, add_inputs, add_mine, add_query, add_runner
+from pipelines.jobs_options import JobsOptions, add_jobs_arguments, read_jobs_options
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -40,6 +41,7 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | JobsOptions
 )
 
 # clip-retrieval's and img2dataset's names, for hands that know them.
@@ -60,7 +62,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff")):
+    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff", "jobs")):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -108,6 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_runner(retrieve)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
+    add_jobs_arguments(_command(commands, "jobs", "what jobs have done, and how long they take"))
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
     return parser
 
@@ -251,5 +254,6 @@ _READERS = {
     "retrieve": _retrieve,
     "query": _query,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
+    "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
 }

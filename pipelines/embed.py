@@ -15,7 +15,6 @@ from index.embed import EmbedOptions as PartOptions
 from index.embed import embed_fingerprint, embed_part
 from index.encoder import load_encoder
 from pipelines.options import DATAFLOW, DEFAULT_ACCELERATOR, EmbedOptions, RunnerOptions
-from pipelines.progress import count_kept
 from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
     Plan,
@@ -24,8 +23,8 @@ from pipelines.shards import (
     open_output,
     plan_inputs,
     process_part,
-    progress_for,
     refuse_mixing,
+    watch_job,
 )
 from pipelines.summary import print_clip_scores, print_stage
 from tagmine.errors import TagmineError
@@ -167,15 +166,15 @@ def run(options: EmbedOptions, console: Console) -> None:
 def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) -> None:
     """Run the job over a planned, locked output folder."""
     write_pin(plan.root / ENCODER_PIN, pin)
-    with progress_for(options.runner, console, "embed", plan.sources) as progress:
+    with watch_job(plan.root, options.runner, console, "embed", plan.sources) as watch:
         part_options = _part_options(options)
         threads = threads_per_worker(options.runner)
         job = EmbedJob(
-            str(plan.root), options.clip_model, part_options, pin.maker, threads, progress
+            str(plan.root), options.clip_model, part_options, pin.maker, threads, watch.folder
         )
         hint = accelerator_hint(options)
-        run_job(options.runner, lambda p: build(p, plan.sources, job, hint), progress)
-        kept = count_kept(progress)
+        run_job(options.runner, lambda p: build(p, plan.sources, job, hint), watch)
+        kept = watch.kept
     print_stage(console, plan.root, "embed", plan.sources, kept)
     if options.clip_scores:
         print_clip_scores(console, plan.root, plan.sources)

@@ -79,6 +79,14 @@ examples:
 
 Writes parts/, rejects/ and, last, retrievals.json with the counts. Run the same command again to go
 on after an interruption. Rows of text only need no retrieval; they are counted.""",
+    "jobs": """\
+examples:
+  tagmine jobs cc3m-tags
+  tagmine jobs cc3m-tags --prometheus > /var/lib/node_exporter/tagmine.prom
+
+Reads the records that jobs keep in DIR/jobs, one file each, written about every second while the
+job runs; docs/format.md says what is in them. A job that was killed stays "running"; its record is
+then no longer updated.""",
     "query": """\
 examples:
   tagmine query coco-tags photo.jpg -k 5

@@ -19,7 +19,9 @@ from index.publish import assemble_manifest
 from index.spec import FLAT_BELOW, choose_spec, parse_bytes, training_size
 from index.training import current_training, train_index
 from pipelines.index_finish import finish
+from pipelines.job_log import JobCounts, log_job
 from pipelines.options import IndexOptions
+from pipelines.progress import Watch
 from pipelines.runner import check_runner, run_job
 from pipelines.summary import print_count, print_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
@@ -150,8 +152,11 @@ def index(
     trained_in = parse_bytes(options.max_training_memory)
     numbers = tuple(part for part, _ in rows)
     job = IndexJob(str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
-    run_job(options.runner, lambda p: build(p, job), None)
-    manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
+    with log_job(root, "index", options.runner.runner, len(plans)) as log:
+        run_job(options.runner, lambda p: build(p, job), Watch(log, None))
+        manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
+        total = manifest.totals["index"]
+        log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))
     if manifest.images == 0:
         raise ConfigurationError(
             f"{root}: no image has both an embedding and a caption"

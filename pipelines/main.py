@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from pipelines.command_line import parse
 from pipelines.diff_options import DiffOptions
+from pipelines.jobs_options import JobsOptions
 from pipelines.options import (
     BuildOptions,
     EmbedOptions,
@@ -38,6 +39,7 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    JobsOptions: "pipelines.jobs",
 }
 
 
@@ -64,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(options, QueryOptions | ShowOptions | TagsOptions | DiffOptions)
+        answers = isinstance(
+            options, QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
+        )
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")

@@ -12,7 +12,7 @@ from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines.options import MineOptions
-from pipelines.progress import count_cut, count_kept, record_cut
+from pipelines.progress import count_cut, record_cut
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import (
     Plan,
@@ -21,8 +21,8 @@ from pipelines.shards import (
     open_output,
     plan_inputs,
     process_part,
-    progress_for,
     refuse_mixing,
+    watch_job,
 )
 from pipelines.summary import print_annotations, print_stage
 from tagmine.annotations import (
@@ -201,12 +201,14 @@ def _mine_all(
     options: MineOptions, plan: Plan, pin: TaggerPin, console: Console, index: str | None
 ) -> None:
     write_pin(plan.root / TAGGER_PIN, pin)
-    with progress_for(options.runner, console, "mine", plan.sources) as progress:
+    with watch_job(plan.root, options.runner, console, "mine", plan.sources) as watch:
         fields = options.inputs.fields
         inputs = tagger_inputs(options)
-        job = MineJob(str(plan.root), fields, inputs, pin.maker, progress, options.filters, index)
-        run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-        kept, cut = count_kept(progress), count_cut(progress)
+        job = MineJob(
+            str(plan.root), fields, inputs, pin.maker, watch.folder, options.filters, index
+        )
+        run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
+        kept, cut = watch.kept, count_cut(watch.folder)
     print_stage(console, plan.root, "mine", plan.sources, kept)
     if cut:
         console.print(

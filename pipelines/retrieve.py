@@ -26,12 +26,11 @@ from index.retrieve import LookUp, make_pin, retrieve_part
 from index.retrieve import RetrieveOptions as PartOptions
 from index.search import Datastore, open_datastore
 from pipelines.embed import threads_per_worker
-from pipelines.progress import count_kept
 from pipelines.query_shards import encoder_name
 from pipelines.retrieve_options import RetrieveOptions
 from pipelines.retrieve_plan import RetrievePlan, plan_retrieval
 from pipelines.runner import check_runner, run_job
-from pipelines.shards import process_part, progress_for
+from pipelines.shards import process_part, watch_job
 from pipelines.summary import print_count
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import MANIFEST, locked, remove_leftovers
@@ -139,10 +138,12 @@ def run(options: RetrieveOptions, console: Console) -> None:
         folder = str(Path(options.datastore).absolute())
         threads = threads_per_worker(options.runner)
         sized = options.instructions is None
-        with progress_for(options.runner, console, RETRIEVE, plan.sources, sized) as progress:
-            job = RetrieveJob(str(plan.root), folder, name, part_options, pin, threads, progress)
-            run_job(options.runner, lambda p: build(p, plan.sources, job), progress)
-            kept = count_kept(progress)
+        with watch_job(plan.root, options.runner, console, RETRIEVE, plan.sources, sized) as watch:
+            job = RetrieveJob(
+                str(plan.root), folder, name, part_options, pin, threads, watch.folder
+            )
+            run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
+            kept = watch.kept
         summary = _summarize(plan, pin)
         write_summary(plan.root, summary)
     _print_summary(console, plan, summary, kept)

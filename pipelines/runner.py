@@ -11,7 +11,8 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 import apache_beam as beam
@@ -28,11 +29,13 @@ from apache_beam.runners.portability.job_server import ExternalJobServer
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
+from pipelines.job_log import JobCounts, JobLog
 from pipelines.options import DATAFLOW, LOCAL_RUNNERS, RunnerOptions
-from pipelines.progress import INTERRUPTED, read_failure
+from pipelines.progress import INTERRUPTED, Watch, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
 _LOG_SHOWN = 4000
+_POLL_SECONDS = 2.0
 # The line of a worker's stack, somewhere in what an engine says of a failure, that is ours.
 _SENTENCE = re.compile(
     r"^\W*(?:(?:RuntimeError|[\w.]*Exception)[:\W]+)*(?:tagmine|index|pipelines)(?:\.\w+)+: (.+?)"
@@ -77,15 +80,13 @@ def is_local(options: RunnerOptions) -> bool:
     return options.runner in LOCAL_RUNNERS
 
 
-def run_job(
-    options: RunnerOptions, build: Callable[[beam.Pipeline], object], progress: str | None
-) -> None:
+def run_job(options: RunnerOptions, build: Callable[[beam.Pipeline], object], watch: Watch) -> None:
     """Build a pipeline, run it, and wait for its end.
 
     Args:
         options: which runner.
         build: adds the transforms to the pipeline.
-        progress: folder that workers write heartbeats and failures to, if they share it.
+        watch: where what is done, and a failure's cause, are found and kept.
 
     Raises:
         TagmineError: when the job fails.
@@ -93,10 +94,10 @@ def run_job(
     pipeline = _make_pipeline(options)
     build(pipeline)
     with _worker_log(options) as log:
-        _run(options, pipeline, progress, log)
+        _run(options, pipeline, watch, log)
 
 
-def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, log: IO) -> None:
+def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO) -> None:
     # Beam logs each failure of a worker with its whole stack; the sentence comes from us.
     quiet = logging.getLogger("apache_beam")
     level = quiet.level
@@ -105,10 +106,10 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, 
         if is_local(options):
             pipeline.run().wait_until_finish()
         else:
-            _run_elsewhere(options, pipeline)
+            _run_elsewhere(options, pipeline, watch.log)
     except (TagmineError, RuntimeError) as error:
         # Beam appends the step to the text of an exception; the sentence itself was recorded.
-        message = read_failure(progress) if progress else None
+        message = read_failure(watch.folder) if watch.folder else None
         if message == INTERRUPTED or str(error).startswith("KeyboardInterrupt"):
             raise KeyboardInterrupt from error
         if message is None and isinstance(error, TagmineError):
@@ -121,11 +122,12 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, progress: str | None, 
         quiet.setLevel(level)
 
 
-def _run_elsewhere(options: RunnerOptions, pipeline: beam.Pipeline) -> None:
+def _run_elsewhere(options: RunnerOptions, pipeline: beam.Pipeline, log: JobLog) -> None:
     try:
         with _own_interrupt():
             result = pipeline.run()
-        _wait(result)
+        with _counting(result, log):
+            _wait(result)
     # Whatever a runner or its client library raises, and they raise all sorts, the job failed.
     except Exception as error:
         found = _SENTENCE.search(str(error))
@@ -152,6 +154,43 @@ def _own_interrupt() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGINT) != before:
             signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _counting(result: PipelineResult, log: JobLog) -> Iterator[None]:
+    """Keep the log up to date by Beam's counters, while the job runs and when it is over."""
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(_POLL_SECONDS):
+            _count(result, log)
+
+    watcher = threading.Thread(target=follow, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        _count(result, log)
+
+
+def _count(result: PipelineResult, log: JobLog) -> None:
+    try:
+        found = result.metrics().query()["counters"]
+    # Runners differ in what they say while a job runs, and in how they say that they cannot.
+    except Exception as error:
+        logging.getLogger(__name__).debug("no counters yet: %s", error)
+        return
+    log.update(counts_of({c.key.metric.name: c.attempted or c.committed or 0 for c in found}))
+
+
+def counts_of(counters: Mapping[str, int]) -> JobCounts:
+    """What the counters of `pipelines.shards.process_part` say."""
+    mark = "rejected_"
+    rejected = {n.removeprefix(mark): v for n, v in counters.items() if n.startswith(mark) and v}
+    names = ("parts_done", "parts_kept", "read", "written")
+    return JobCounts(*(counters.get(name, 0) for name in names), dict(sorted(rejected.items())))
 
 
 @contextlib.contextmanager

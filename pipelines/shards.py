@@ -13,8 +13,15 @@ import fsspec
 from apache_beam.metrics import Metrics
 from rich.console import Console
 
+from pipelines.job_log import log_job
 from pipelines.options import InputOptions, RunnerOptions
-from pipelines.progress import INTERRUPTED, Heartbeat, record_failure, show_progress
+from pipelines.progress import (
+    INTERRUPTED,
+    Heartbeat,
+    Watch,
+    record_failure,
+    show_progress,
+)
 from pipelines.runner import is_local
 from tagmine.errors import ConfigurationError, TagmineError
 from tagmine.layout import locked, output_folder, remove_leftovers
@@ -116,23 +123,25 @@ def refuse_mixing(plan: Plan, path: str, pin: TaggerPin | EncoderPin, stage: str
 
 
 @contextlib.contextmanager
-def progress_for(
+def watch_job(
+    root: Path,
     runner: RunnerOptions,
     console: Console,
     title: str,
     sources: tuple[Source, ...],
     sized: bool = True,
-) -> Iterator[str | None]:
-    """A progress line for a local run; nothing for one whose workers are elsewhere.
+) -> Iterator[Watch]:
+    """The record of a job, and a progress line where it runs on this machine.
 
-    Without `sized`, for sources whose bytes are not known, it moves from part to part.
+    Without `sized`, for sources whose bytes are not known, the line moves from part to part.
     """
-    if not is_local(runner):
-        yield None
-        return
-    total = _total_bytes(sources) if sized else 0
-    with show_progress(console, title, len(sources), total) as folder:
-        yield folder
+    with log_job(root, title, runner.runner, len(sources)) as log:
+        if not is_local(runner):
+            yield Watch(log, None)
+            return
+        total = _total_bytes(sources) if sized else 0
+        with show_progress(console, title, len(sources), total, log) as folder:
+            yield Watch(log, folder)
 
 
 def _total_bytes(sources: tuple[Source, ...]) -> int:
@@ -179,16 +188,18 @@ def process_part(
     try:
         result = make(heartbeat)
     except TagmineError as error:
+        heartbeat.fail()
         record_failure(progress, str(error))
         raise
     except KeyboardInterrupt:
         record_failure(progress, INTERRUPTED)
         raise
-    heartbeat.finish(kept=not result.made)
     footer = result.footer
+    heartbeat.finish(footer, kept=not result.made)
     Metrics.counter(stage, "read").inc(footer.read)
     Metrics.counter(stage, "written").inc(footer.written)
-    Metrics.counter(stage, "parts_made" if result.made else "parts_kept").inc()
+    Metrics.counter(stage, "parts_done").inc()
+    Metrics.counter(stage, "parts_kept").inc(0 if result.made else 1)
     for reason, count in footer.rejected.items():
         Metrics.counter(stage, f"rejected_{reason}").inc(count)
     for reason, count in footer.captions_dropped.items():

@@ -26,6 +26,8 @@ from index.search import Datastore, open_datastore
 from index.shard_health import searched_files
 from index.validation import Measured, Outcome, Settings, make_report, measure
 from pipelines.exact_search import QUERIES, ExactJob, build, read_results
+from pipelines.job_log import JobCounts, log_job
+from pipelines.progress import Watch
 from pipelines.query_shards import (
     QueryShards,
     datastore_fields,
@@ -227,7 +229,12 @@ def _run_job(
     job = ExactJob(root, str(scratch), settings.depth)
     parts = [part.part for part in manifest.parts]
     numbers = list(range(len(searched_files(manifest))))
-    run_job(options.runner, lambda p: build(p, job, parts, numbers), None)
+    # Beside the report: the datastore may be one that we may only read.
+    place = Path(options.out or options.datastore).absolute()
+    asked = JobCounts(len(numbers), 0, len(vectors), len(vectors))
+    with log_job(place, "validate", options.runner.runner, len(numbers)) as log:
+        run_job(options.runner, lambda p: build(p, job, parts, numbers), Watch(log, None))
+        log.update(asked)
     return read_results(job, len(numbers))
 
 
