@@ -40,7 +40,8 @@ def test_direct_runner_takes_workers_and_shows_progress(shards, tmp_path, capfd,
         out = str(tmp_path / name / "store")
         assert main(["mine", f"{shards}/0000[0-3].tar", "--out", out, f"--runner={name}"]) == 0
         assert "4/4 shards" in capfd.readouterr().err
-    assert read_folder(tmp_path / "local") == read_folder(tmp_path / "DirectRunner")
+    there, here = (read_folder(tmp_path / name / "store") for name in ("DirectRunner", "local"))
+    assert there == here
 
 
 @pytest.fixture(scope="module")
