@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 import apache_beam as beam
-import grpc
 from apache_beam.options.pipeline_options import (
     PipelineOptions,
     PortableOptions,
@@ -256,20 +255,20 @@ def _job_server_flags(options: RunnerOptions) -> frozenset[str]:
     """Flags of the engine itself, which only its job server knows; one is started to be asked."""
     parsed = _beam_options(options)
     portable = parsed.view_as(PortableOptions)
-    if portable.job_endpoint:
-        server = ExternalJobServer(portable.job_endpoint, portable.job_server_timeout)
-    else:
-        server = _create(options).default_job_server(parsed)
+    timeout = portable.job_server_timeout
     try:
-        service = server.start()
-        described = service.DescribePipelineOptions(
-            beam_job_api_pb2.DescribePipelineOptionsRequest(), timeout=portable.job_server_timeout
-        )
-    except (grpc.RpcError, grpc.FutureTimeoutError, NotImplementedError, RuntimeError) as error:
+        if portable.job_endpoint:
+            server = ExternalJobServer(portable.job_endpoint, timeout)
+        else:
+            server = _create(options).default_job_server(parsed)
+        with contextlib.ExitStack() as stack:
+            stack.callback(server.stop)
+            request = beam_job_api_pb2.DescribePipelineOptionsRequest()
+            described = server.start().DescribePipelineOptions(request, timeout=timeout)
+    # Beam, grpc and the start of a Java process raise all sorts.
+    except Exception as error:
         raise ConfigurationError(
             f"--runner {options.runner}: its job server cannot be asked which options it has "
             f"({type(error).__name__} {error})."
         ) from error
-    finally:
-        server.stop()
     return frozenset(f"--{option.name}" for option in described.options)

@@ -44,37 +44,29 @@ def test_direct_runner_takes_workers_and_shows_progress(shards, tmp_path, capfd,
     assert there == here
 
 
-@pytest.fixture(scope="module")
-def dataflow_jobs(shards, tiny_clip, tmp_path_factory):
-    """A function that translates mine and embed for Dataflow, and returns both graphs."""
+@pytest.fixture
+def dataflow_jobs(shards, tiny_clip, tmp_path):
+    """The graphs of mine and embed as Dataflow would get them, and their options."""
     pytest.importorskip("google.cloud.dataflow", reason="Beam's parts for Dataflow are not here")
+    out = str(tmp_path / "store")
+    command = ["build", f"{shards}/*.tar", "--out", out, "--clip-model", tiny_clip]
+    options = parse([*command, *DATAFLOW, "--num_workers=7"])
+    sources = plan_inputs(out, options.mine.inputs).sources
+    asked = options.mine
+    inputs = mine.tagger_inputs(asked)
+    mining = mine.MineJob(out, asked.inputs.fields, inputs, "", None, asked.filters)
+    embedding = embed.EmbedJob(out, tiny_clip, None, "", None, None)
+    hint = embed.accelerator_hint(options.embed)
 
-    def translate(*flags):
-        out = str(tmp_path_factory.mktemp("out") / "store")
-        command = ["build", f"{shards}/*.tar", "--out", out, "--clip-model", tiny_clip]
-        options = parse([*command, *DATAFLOW, *flags])
-        plan = plan_inputs(out, options.mine.inputs)
-        mining = mine.MineJob(
-            out,
-            options.mine.inputs.fields,
-            mine.tagger_inputs(options.mine),
-            "",
-            None,
-            options.mine.filters,
-        )
-        embedding = embed.EmbedJob(out, tiny_clip, None, "", None, None)
-        hint = embed.accelerator_hint(options.embed)
-        graphs = []
-        for runner, build in (
-            (options.mine.runner, lambda p: mine.build(p, plan.sources, mining)),
-            (options.embed.runner, lambda p: embed.build(p, plan.sources, embedding, hint)),
-        ):
-            pipeline = _make_pipeline(runner)
-            build(pipeline)
-            graphs.append(pipeline.run().job)
-        return graphs
+    def translate(build):
+        pipeline = _make_pipeline(options.mine.runner)
+        build(pipeline)
+        return pipeline.run().job
 
-    return translate
+    return (
+        translate(lambda p: mine.build(p, sources, mining)),
+        translate(lambda p: embed.build(p, sources, embedding, hint)),
+    )
 
 
 def step_hints(job):
@@ -88,26 +80,32 @@ def step_hints(job):
 
 
 def test_dataflow_gives_a_gpu_to_workers_that_embed_only(dataflow_jobs):
-    mining, embedding = dataflow_jobs()
+    mining, embedding = dataflow_jobs
     assert "Mine shards/Mine captions" in step_hints(mining)
     assert not any(step_hints(mining).values())
     hinted = {name: hints for name, hints in step_hints(embedding).items() if hints}
     spec = b"type:nvidia-tesla-t4;count:1;install-nvidia-driver"
-    assert set(hinted) >= {"Embed shards/Embed images"}
+    assert "Embed shards/Embed images" in hinted
     assert all(name.startswith("Embed shards/Embed images") for name in hinted)
     assert all(hints == {ACCELERATOR: spec} for hints in hinted.values())
-    for job in (mining, embedding):
+    for job in dataflow_jobs:
+        assert job.options.get_all_options()["num_workers"] == 7
         for environment in job.proto_pipeline.components.environments.values():
             container = DockerEnvironment.from_runner_api(environment, None)
             assert container.container_image == IMAGE
 
 
-def test_dataflow_takes_machines_and_another_accelerator(dataflow_jobs):
-    mining, embedding = dataflow_jobs("--num_workers=7", "--accelerator=none")
-    assert not any(step_hints(embedding).values())
-    assert mining.options.get_all_options()["num_workers"] == 7
-    _, embedding = dataflow_jobs("--accelerator=type:nvidia-l4;count:1")
-    assert {ACCELERATOR: b"type:nvidia-l4;count:1"} in step_hints(embedding).values()
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        ([], None),
+        (DATAFLOW, "type:nvidia-tesla-t4;count:1;install-nvidia-driver"),
+        ([*DATAFLOW, "--accelerator=type:nvidia-l4;count:1"], "type:nvidia-l4;count:1"),
+        ([*DATAFLOW, "--accelerator=none"], None),
+    ],
+)
+def test_the_accelerator_is_asked_of_dataflow_alone(flags, hint):
+    assert embed.accelerator_hint(parse(["embed", "x.tar", "--out", "d", *flags])) == hint
 
 
 @pytest.mark.parametrize(
