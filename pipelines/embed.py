@@ -28,7 +28,7 @@ from pipelines.shards import (
 )
 from pipelines.summary import print_clip_scores, print_stage
 from tagmine.errors import TagmineError
-from tagmine.layout import ENCODER_PIN, locked
+from tagmine.layout import ENCODER_PIN, locked, remove_leftovers
 from tagmine.manifest import EncoderPin, read_pin, write_pin
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
@@ -174,6 +174,8 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
         )
         hint = accelerator_hint(options)
         run_job(options.runner, lambda p: build(p, plan.sources, job, hint), watch)
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(plan.root)
         kept = watch.kept
     print_stage(console, plan.root, "embed", plan.sources, kept)
     if options.clip_scores:

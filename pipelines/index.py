@@ -34,6 +34,7 @@ from tagmine.layout import (
     embeddings_path,
     locked,
     output_folder,
+    remove_leftovers,
     shard_of,
     tags_path,
 )
@@ -154,6 +155,8 @@ def index(
     job = IndexJob(str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
     with log_job(root, "index", options.runner.runner, len(plans)) as log:
         run_job(options.runner, lambda p: build(p, job), Watch(log, None))
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(root)
         manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
         total = manifest.totals["index"]
         log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))

@@ -34,7 +34,7 @@ from tagmine.annotations import (
 from tagmine.caption_filters import CaptionFilters, load_judge
 from tagmine.domain_vocabulary import load_vocabulary
 from tagmine.errors import TagmineError
-from tagmine.layout import TAGGER_PIN, locked, temporary_path
+from tagmine.layout import TAGGER_PIN, locked, remove_leftovers, temporary_path
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
 from tagmine.samples import SampleFields
@@ -208,6 +208,8 @@ def _mine_all(
             str(plan.root), fields, inputs, pin.maker, watch.folder, options.filters, index
         )
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(plan.root)
         kept, cut = watch.kept, count_cut(watch.folder)
     print_stage(console, plan.root, "mine", plan.sources, kept)
     if cut:

@@ -15,7 +15,7 @@ from pipelines.main import main
 SHARDS = 16
 SAMPLES = 20
 CAPTIONS = 15
-PATIENCE = 400
+PATIENCE = 900
 
 
 @pytest.fixture(scope="module")
