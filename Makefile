@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test bench bench-index study tags-page lint clean
+.PHONY: setup demo test engines bench bench-index study tags-page lint clean
 
 setup: .venv/ready
 
@@ -22,6 +22,11 @@ demo: setup
 # A worker a core, up to eight: each loads torch, and a file's tests share their fixtures.
 test: setup lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+
+# Flink, Spark and Prism: fetches 800 MB into ~/.cache/tagmine-engines and compiles Prism, once.
+engines: setup
+	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
+	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -281,6 +281,7 @@ def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOp
         arguments.batch_size,
         arguments.num_prepro_workers,
         arguments.clip_scores,
+        arguments.accelerator,
     )
 
 

@@ -14,23 +14,31 @@ from rich.console import Console
 from index.embed import EmbedOptions as PartOptions
 from index.embed import embed_fingerprint, embed_part
 from index.encoder import load_encoder
-from pipelines.options import EmbedOptions, RunnerOptions
-from pipelines.runner import check_runner, run_job
+from pipelines.options import DATAFLOW, DEFAULT_ACCELERATOR, EmbedOptions, RunnerOptions
+from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
     Plan,
+    check_pin,
     look_inside,
     open_output,
     plan_inputs,
     process_part,
     refuse_mixing,
     watch_job,
+    worker_folder,
 )
 from pipelines.summary import print_clip_scores, print_stage
 from tagmine.errors import TagmineError
-from tagmine.layout import ENCODER_PIN, embeddings_path, locked, rejects_path
+from tagmine.layout import (
+    ENCODER_PIN,
+    embeddings_path,
+    locked,
+    rejects_path,
+    remove_leftovers,
+)
 from tagmine.manifest import EncoderPin, read_pin, write_pin
-from tagmine.mirror import address_of, bring_back, working_folder
-from tagmine.removed import NOTHING, newest_record, read_removed
+from tagmine.mirror import address_of, bring_back
+from tagmine.removed import newest_record
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
 
@@ -59,39 +67,54 @@ class EmbedJob:
 
 
 class EmbedShards(beam.PTransform):
-    """`Source` in, `PartResult` out: each shard's images as a part of the embeddings."""
+    """`Source` in, `PartResult` out: each shard's images as a part of the embeddings.
 
-    def __init__(self, job: EmbedJob) -> None:
+    Args:
+        job: what a worker needs.
+        accelerator: Beam's resource hint for the workers that embed, None for no hint.
+    """
+
+    def __init__(self, job: EmbedJob, accelerator: str | None = None) -> None:
         super().__init__()
         self._job = job
+        self._accelerator = accelerator
 
     def expand(self, sources: beam.PCollection) -> beam.PCollection:
-        return (
-            sources
-            | "Spread shards" >> beam.Reshuffle()
-            | "Embed images" >> beam.Map(_embed, self._job, Shared())
-        )
+        embedding = beam.Map(_embed, self._job, Shared())
+        if self._accelerator:
+            embedding = embedding.with_resource_hints(accelerator=self._accelerator)
+        return sources | "Spread shards" >> beam.Reshuffle() | "Embed images" >> embedding
 
 
 def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        files = (ENCODER_PIN, embeddings_path(source.part), rejects_path("embed", source.part))
+        root, removed = worker_folder(job.root, files, job.removed)
+        check_pin(root, ENCODER_PIN, EncoderPin, "embed", job.maker)
         encoder = shared.acquire(lambda: load_encoder(job.clip_model, num_threads=job.num_threads))
         if embed_fingerprint(encoder, job.options) != job.maker:
             raise TagmineError(
                 "a worker's encoder differs from the launcher's: tagmine, open_clip or the weights "
                 "have another version there. Install the same ones everywhere and start again."
             )
-        needed = (embeddings_path(source.part), rejects_path("embed", source.part))
-        root = working_folder(job.root, (*needed, *((job.removed,) if job.removed else ())))
-        removed = read_removed(root / job.removed).identities if job.removed else NOTHING
         return embed_part(root, source, job.options, encoder, report, removed)
 
     return process_part("embed", source, job.progress, make)
 
 
-def build(root: beam.Pipeline, sources: Sequence[Source], job: EmbedJob) -> beam.PCollection:
+def build(
+    root: beam.Pipeline, sources: Sequence[Source], job: EmbedJob, accelerator: str | None = None
+) -> beam.PCollection:
     """The pipeline: every source as a part; yields `PartResult`s."""
-    return root | "List shards" >> beam.Create(sources) | "Embed shards" >> EmbedShards(job)
+    shards = root | "List shards" >> beam.Create(sources)
+    return shards | "Embed shards" >> EmbedShards(job, accelerator)
+
+
+def accelerator_hint(options: EmbedOptions) -> str | None:
+    """What the runner is asked for: Dataflow alone makes machines to order."""
+    if options.runner.runner != DATAFLOW or options.accelerator == "none":
+        return None
+    return options.accelerator or DEFAULT_ACCELERATOR
 
 
 def prepare(options: EmbedOptions) -> EncoderPin:
@@ -135,7 +158,7 @@ def _part_options(options: EmbedOptions) -> PartOptions:
 
 def threads_per_worker(runner: RunnerOptions) -> int | None:
     """Share the cores out among several local processes; one alone has them all."""
-    if runner.num_workers == 1:
+    if runner.num_workers == 1 or not is_local(runner):
         return None
     return max(1, len(os.sched_getaffinity(0)) // runner.num_workers)
 
@@ -161,7 +184,10 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
         threads = threads_per_worker(options.runner)
         made_with = (options.clip_model, part_options, pin.maker, threads, watch.folder)
         job = EmbedJob(address_of(plan.root), *made_with, newest_record(plan.root))
-        run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
+        hint = accelerator_hint(options)
+        run_job(options.runner, lambda p: build(p, plan.sources, job, hint), watch)
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(plan.root)
         kept = watch.kept
     bring_back(plan.root, "embeddings/", "rejects/embed/")
     print_stage(console, plan.root, "embed", plan.sources, kept)

@@ -38,6 +38,7 @@ from tagmine.layout import (
     locked,
     output_folder,
     rejects_path,
+    remove_leftovers,
     shard_of,
     tags_path,
 )
@@ -170,6 +171,8 @@ def index(
     with log_job(root, "index", options.runner.runner, len(plans)) as log:
         run_job(options.runner, lambda p: build(p, job), Watch(log, None))
         bring_back(root, "index/", "rejects/index/")
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(root)
         manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
         total = manifest.totals["index"]
         log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))

@@ -16,12 +16,14 @@ from pipelines.progress import count_cut, record_cut
 from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
     Plan,
+    check_pin,
     look_inside,
     open_output,
     plan_inputs,
     process_part,
     refuse_mixing,
     watch_job,
+    worker_folder,
 )
 from pipelines.summary import print_annotations, print_stage
 from tagmine.annotations import (
@@ -33,11 +35,18 @@ from tagmine.annotations import (
 from tagmine.caption_filters import CaptionFilters, load_judge
 from tagmine.domain_vocabulary import load_vocabulary
 from tagmine.errors import ConfigurationError, TagmineError
-from tagmine.layout import TAGGER_PIN, locked, rejects_path, tags_path, temporary_path
+from tagmine.layout import (
+    TAGGER_PIN,
+    locked,
+    rejects_path,
+    remove_leftovers,
+    tags_path,
+    temporary_path,
+)
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
-from tagmine.mirror import address_of, bring_back, working_folder
-from tagmine.removed import NOTHING, newest_record, read_removed
+from tagmine.mirror import address_of, bring_back
+from tagmine.removed import newest_record
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
@@ -88,6 +97,9 @@ class MineShards(beam.PTransform):
 
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        files = (TAGGER_PIN, tags_path(source.part), rejects_path("mine", source.part))
+        root, removed = worker_folder(job.root, files, job.removed)
+        check_pin(root, TAGGER_PIN, TaggerPin, "mine", job.maker)
         tagger = shared.acquire(lambda: job.tagger.load())
         index = Path(job.annotations) if job.annotations else None
         before = tagger.cut
@@ -99,9 +111,6 @@ def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
                     "pipeline or py3langid has another version there. Install the same ones "
                     "everywhere and start again."
                 )
-            needed = (tags_path(source.part), rejects_path("mine", source.part))
-            root = working_folder(job.root, (*needed, *((job.removed,) if job.removed else ())))
-            removed = read_removed(root / job.removed).identities if job.removed else NOTHING
             made_with = (tagger, report, job.filters, annotations, removed)
             result = mine_part(root, source, job.fields, *made_with)
         Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
@@ -228,6 +237,8 @@ def _mine_all(
         made_with = (pin.maker, watch.folder, options.filters, index, newest_record(plan.root))
         job = MineJob(address_of(plan.root), fields, inputs, *made_with)
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(plan.root)
         kept, cut = watch.kept, count_cut(watch.folder)
     bring_back(plan.root, "tags/", "rejects/mine/")
     print_stage(console, plan.root, "mine", plan.sources, kept)
