@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test engines bench bench-index study tags-page lint clean
+.PHONY: setup demo test engines faults fuzz bench bench-index study tags-page lint clean
 
 setup: .venv/ready
 
@@ -27,6 +27,17 @@ test: setup lint
 engines: setup
 	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
 	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py
+
+# Processes killed at random moments; docs/reliability.md.
+KILLS ?= 100
+faults: setup
+	$(BIN)/python -m campaigns.kills --kills $(KILLS)
+
+# Each of the targets in campaigns/targets.py for so many seconds. FUZZ keeps inputs between runs.
+SECONDS ?= 300
+FUZZ ?= fuzz-out
+fuzz: setup
+	$(BIN)/python -m campaigns.fuzz --seconds $(SECONDS) --work $(FUZZ)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -57,4 +68,4 @@ tags-page: setup
 	$(BIN)/python -m benchmarks.tags_page --data $(DATA)
 
 clean:
-	rm -rf demo-out study-out build dist *.egg-info
+	rm -rf demo-out study-out fuzz-out build dist *.egg-info

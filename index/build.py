@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from faiss.contrib.ivf_tools import add_preassigned
 
 from index.factory import VECTORS_PER_SHARD, list_count
-from index.files import IndexFileCard, read_card, write_index
+from index.files import IndexFileCard, read_card, read_index, write_index
 from index.gpu import ListAssigner, plan_gpus
 from index.shards import inverted_lists_of, transform
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
@@ -126,7 +126,7 @@ def fill_shard(
     ]
     if read_card(target, maker):
         return False
-    index = faiss.read_index(str(root / TRAINED_INDEX))
+    index = read_index(root / TRAINED_INDEX)
     if copy is None or not copy(index):
         add = _make_adder(index)
         for part, rows in zip(opened, left_out, strict=True):

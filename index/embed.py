@@ -13,7 +13,7 @@ from index.clip_scores import ClipScorer, read_texts, text_limits, texts_fingerp
 from index.images import ImageLimits, ImageRejected
 from tagmine.embeddings import open_embeddings, write_embeddings
 from tagmine.errors import DatastoreError
-from tagmine.layout import embeddings_path
+from tagmine.layout import embeddings_path, under_way
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter
 from tagmine.removed import NOTHING, Identities
@@ -29,7 +29,9 @@ from tagmine.stage import (
 )
 
 if TYPE_CHECKING:
+    from index.embedding import Outcome
     from index.encoder import Encoder
+    from tagmine.archive import HashingReader
 
 STAGE = "embed"
 
@@ -95,9 +97,24 @@ def embed_part(
     """
     target = root / embeddings_path(source.part)
     maker = embed_fingerprint(encoder, options)
-    finished = _finished_footer(target)
-    if finished and is_current(finished, root, source, maker, report):
-        return PartResult(source.part, False, finished)
+    with under_way(target) as died:
+        finished = _finished_footer(target)
+        if finished and is_current(finished, root, source, maker, report):
+            return PartResult(source.part, False, finished)
+        footer = _make_part(root, source, options, encoder, report, removed, isolated=died)
+    return PartResult(source.part, True, footer)
+
+
+def _make_part(
+    root: Path,
+    source: Source,
+    options: EmbedOptions,
+    encoder: Encoder,
+    report: ReportProgress,
+    removed: Identities,
+    isolated: bool,
+) -> PartFooter:
+    maker = embed_fingerprint(encoder, options)
     ledger = PartLedger(root, source, STAGE, options.fields, maker)
     limits = {key: options.limits.max_bytes for key in options.fields.image_keys}
     if options.clip_scores:
@@ -106,11 +123,13 @@ def embed_part(
     with open_source(source) as stream:
         samples = read_samples(stream, options.fields, limits)
         images = _images(samples, options, ledger, removed)
-        ids, keys, vectors, scores = _embed(images, options, encoder, ledger, stream, report)
+        batches = _embed(images, options, encoder, isolated)
+        ids, keys, vectors, scores = _collect(batches, options, encoder, ledger, stream, report)
         footer = ledger.close(stream, len(ids))
         report(stream.bytes_read, ledger.read)
+        target = root / embeddings_path(source.part)
         write_embeddings(target, ids, keys, vectors, footer, scores)
-    return PartResult(source.part, True, footer)
+    return footer
 
 
 def _finished_footer(path: Path) -> PartFooter | None:
@@ -143,27 +162,32 @@ def _images(
 
 
 def _embed(
-    images: Iterator[tuple[_Origin, bytes]],
-    options: EmbedOptions,
-    encoder: Encoder,
-    ledger: PartLedger,
-    stream,
-    report: ReportProgress,
-) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray | None]:
+    images: Iterator[tuple[_Origin, bytes]], options: EmbedOptions, encoder: Encoder, isolated: bool
+) -> Iterator[list[tuple[_Origin, Outcome]]]:
     from index.embedding import embed_stream
 
-    scorer = ClipScorer(encoder) if options.clip_scores else None
-
-    ids: list[int] = []
-    keys: list[str] = []
-    vectors: list[np.ndarray] = []
-    batches = embed_stream(
+    return embed_stream(
         encoder,
         images,
         batch_size=options.batch_size,
         num_prepro_workers=options.num_prepro_workers,
         limits=options.limits,
+        isolated=isolated,
     )
+
+
+def _collect(
+    batches: Iterator[list[tuple[_Origin, Outcome]]],
+    options: EmbedOptions,
+    encoder: Encoder,
+    ledger: PartLedger,
+    stream: HashingReader,
+    report: ReportProgress,
+) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray | None]:
+    scorer = ClipScorer(encoder) if options.clip_scores else None
+    ids: list[int] = []
+    keys: list[str] = []
+    vectors: list[np.ndarray] = []
     for batch in batches:
         for (row_id, key, texts), outcome in batch:
             if isinstance(outcome, ImageRejected):

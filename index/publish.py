@@ -123,16 +123,16 @@ def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCar
     embeddings = open_embeddings(root / embeddings_path(source.part)).footer
     _check_footer(tags, source, tagger, "mine")
     _check_footer(embeddings, source, encoder, "embed")
+    if tags.source_sha256 != embeddings.source_sha256:
+        raise DatastoreError(
+            f"{source.url} changed between mining and embedding, so its ids may not agree. Run "
+            "tagmine build again; it makes the part anew."
+        )
     if (tags.samples, tags.read) != (embeddings.samples, embeddings.read):
         raise DatastoreError(
             f"part {source.part} ({source.name}) was mined and embedded with different member "
             "options (--image-key, --caption-key, --caption-json-field, --tag-fields), so the same "
             "id may mean two samples. Run tagmine embed again with the options of mine."
-        )
-    if tags.source_sha256 != embeddings.source_sha256:
-        raise DatastoreError(
-            f"{source.url} changed between mining and embedding, so its ids may not agree. Run "
-            "tagmine build again; it makes the part anew."
         )
     rejects = tuple(_parquet_card(root, rejects_path(s, source.part)) for s in STAGES)
     left_out = _count_reasons(root / rejects_path("index", source.part))

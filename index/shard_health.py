@@ -8,10 +8,10 @@ import faiss
 import numpy as np
 
 from index.factory import cause_of, list_count, metric_name, metrics_of
+from index.files import open_index, read_index
 from index.live import indexed_rows
 from index.ondisk import open_merged
 from index.report import ShardHealth
-from index.shards import open_index
 from index.stored_codes import StoredCodes, trained_state
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
@@ -71,11 +71,11 @@ def searched_files(manifest: Manifest) -> tuple[IndexShardCard, ...]:
 
 
 def _open(root: Path, card: IndexShardCard) -> faiss.Index:
-    path = str(root / card.file.path)
+    path = root / card.file.path
     if card.file.path == MERGED_INDEX:
-        return open_merged(Path(path))
+        return open_merged(path)
     # Not as a datastore opens it: that takes a file that lacks its last byte for whole.
-    return faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    return read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
 
 
 def _unusable(card: IndexShardCard, problem: str) -> ShardHealth:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index.build import find_left_out
+from index.files import read_index
 from index.live import removed_of
 from index.ondisk import open_merged
 from index.opening import NORM_TOLERANCE
@@ -306,7 +307,7 @@ def _check_index_ids(root: Path, manifest: Manifest, expected: list[np.ndarray])
     by_part = dict(zip([part.part for part in manifest.parts], expected, strict=True))
     held: list[int] = []
     for card in manifest.index.shards:
-        index = faiss.read_index(str(root / card.file.path), faiss.IO_FLAG_MMAP)
+        index = read_index(root / card.file.path, faiss.IO_FLAG_MMAP)
         ids = np.sort(stored_ids(index))
         wanted = np.concatenate([[], *(by_part[part] for part in card.parts)])
         if not np.array_equal(ids, np.sort(wanted).astype(np.int64)):
@@ -320,7 +321,7 @@ def _check_index_ids(root: Path, manifest: Manifest, expected: list[np.ndarray])
         merged = np.sort(stored_ids(open_merged(root / manifest.index.merged[0].path)))
         if not np.array_equal(merged, np.sort(np.concatenate(expected)).astype(np.int64)):
             raise DatastoreError("the merged index does not hold the ids of the parts.")
-    trained = faiss.read_index(str(root / TRAINED_INDEX))
+    trained = read_index(root / TRAINED_INDEX)
     if not trained.is_trained or trained.ntotal:
         raise DatastoreError(f"{TRAINED_INDEX} is not a trained and empty index.")
 

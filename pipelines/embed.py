@@ -14,6 +14,7 @@ from rich.console import Console
 from index.embed import EmbedOptions as PartOptions
 from index.embed import embed_fingerprint, embed_part
 from index.encoder import load_encoder
+from pipelines.code_version import check_code, code_version
 from pipelines.options import DATAFLOW, DEFAULT_ACCELERATOR, EmbedOptions, RunnerOptions
 from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
@@ -55,6 +56,7 @@ class EmbedJob:
         num_threads: forward passes side by side on a CPU, None for one a core.
         progress: folder for heartbeats, if the worker shares it with the launcher.
         removed: the record of what was taken out, in the datastore's folder.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -64,6 +66,7 @@ class EmbedJob:
     num_threads: int | None
     progress: str | None
     removed: str | None = None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 class EmbedShards(beam.PTransform):
@@ -88,6 +91,7 @@ class EmbedShards(beam.PTransform):
 
 def _embed(source: Source, job: EmbedJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         files = (ENCODER_PIN, embeddings_path(source.part), rejects_path("embed", source.part))
         root, removed = worker_folder(job.root, files, job.removed)
         check_pin(root, ENCODER_PIN, EncoderPin, "embed", job.maker)

@@ -79,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(_MODULES[type(options)])
         from rich.console import Console
 
+        from pipelines.failures import explained
+
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
         answering = QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
@@ -90,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A pipe has no width; 80 columns would break lines for no one's benefit.
         width = None if stream.isatty() else _PIPE_WIDTH
         console = Console(file=stream, markup=False, highlight=False, width=width)
-        module.run(options, console)
+        with explained():
+            module.run(options, console)
     except TagmineError as error:
         print(f"tagmine: {error}", file=sys.stderr)
         return 1

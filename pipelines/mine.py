@@ -11,6 +11,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
+from pipelines.code_version import check_code, code_version
 from pipelines.options import MineOptions
 from pipelines.progress import count_cut, record_cut
 from pipelines.runner import check_runner, is_local, run_job
@@ -68,6 +69,7 @@ class MineJob:
         filters: which captions are mined; the blocklist's words and not its path.
         annotations: the index of further annotations, in the datastore's folder.
         removed: the record of what was taken out, in the datastore's folder.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -78,6 +80,7 @@ class MineJob:
     filters: CaptionFilters
     annotations: str | None = None
     removed: str | None = None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 class MineShards(beam.PTransform):
@@ -97,6 +100,7 @@ class MineShards(beam.PTransform):
 
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         files = (TAGGER_PIN, tags_path(source.part), rejects_path("mine", source.part))
         root, removed = worker_folder(job.root, files, job.removed)
         check_pin(root, TAGGER_PIN, TaggerPin, "mine", job.maker)

@@ -26,6 +26,7 @@ from index.retrieve import LookUp, make_pin, retrieve_part
 from index.retrieve import RetrieveOptions as PartOptions
 from index.stack import Stack, open_stack
 from index.stack_plan import StackPlan
+from pipelines.code_version import check_code, code_version
 from pipelines.embed import threads_per_worker
 from pipelines.query_shards import encoder_name
 from pipelines.retrieve_options import RetrieveOptions
@@ -57,6 +58,7 @@ class RetrieveJob:
         pin: what the launcher found; the worker must find the same.
         num_threads: forward passes side by side on a CPU, None for one a core.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -66,6 +68,7 @@ class RetrieveJob:
     pin: RetrievalPin
     num_threads: int | None
     progress: str | None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 class RetrieveShards(beam.PTransform):
@@ -85,6 +88,7 @@ class RetrieveShards(beam.PTransform):
 
 def _retrieve(source: Source, job: RetrieveJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         stack = shared.acquire(
             lambda: _open(job.datastores, job.clip_model, threads=job.num_threads)
         )

@@ -29,11 +29,14 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
 from pipelines.job_log import JobCounts, JobLog
+from pipelines.local_workers import WorkerDiedError
 from pipelines.options import DATAFLOW, LOCAL_RUNNERS, RunnerOptions
 from pipelines.progress import INTERRUPTED, Watch, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
 _LOG_SHOWN = 4000
+# Each may be of a picture that ends its process, of which a shard costs one death at most.
+_MAX_DEATHS = 16
 _POLL_SECONDS = 2.0
 # The line of a worker's stack, somewhere in what an engine says of a failure, that is ours.
 _SENTENCE = re.compile(
@@ -82,6 +85,9 @@ def is_local(options: RunnerOptions) -> bool:
 def run_job(options: RunnerOptions, build: Callable[[beam.Pipeline], object], watch: Watch) -> None:
     """Build a pipeline, run it, and wait for its end.
 
+    When a local worker process dies, the job is started again, as clusters do: what it finished
+    is kept.
+
     Args:
         options: which runner.
         build: adds the transforms to the pipeline.
@@ -90,10 +96,22 @@ def run_job(options: RunnerOptions, build: Callable[[beam.Pipeline], object], wa
     Raises:
         TagmineError: when the job fails.
     """
-    pipeline = _make_pipeline(options)
-    build(pipeline)
-    with _worker_log(options) as log:
-        _run(options, pipeline, watch, log)
+    deaths = 0
+    while True:
+        pipeline = _make_pipeline(options)
+        build(pipeline)
+        try:
+            with _worker_log(options) as log:
+                _run(options, pipeline, watch, log)
+            return
+        except WorkerDiedError as error:
+            deaths += 1
+            if deaths == _MAX_DEATHS:
+                raise JobError(
+                    f"worker processes died {deaths} times, the last time so: {error}. Nothing "
+                    "finished is lost. If memory is short, run the same command with a smaller "
+                    "--num-workers."
+                ) from error
 
 
 def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO) -> None:
@@ -106,6 +124,8 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO)
             pipeline.run().wait_until_finish()
         else:
             _run_elsewhere(options, pipeline, watch.log)
+    except WorkerDiedError:
+        raise
     except (TagmineError, RuntimeError) as error:
         # Beam appends the step to the text of an exception; the sentence itself was recorded.
         message = read_failure(watch.folder) if watch.folder else None

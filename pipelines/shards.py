@@ -13,6 +13,7 @@ import fsspec
 from apache_beam.metrics import Metrics
 from rich.console import Console
 
+from pipelines.failures import explained
 from pipelines.job_log import log_job
 from pipelines.options import InputOptions, RunnerOptions
 from pipelines.progress import (
@@ -206,7 +207,8 @@ def process_part(
     """Run a plain function over one shard inside a worker: heartbeat, counters, failure."""
     heartbeat = Heartbeat(progress, source.part)
     try:
-        result = make(heartbeat)
+        with explained():
+            result = make(heartbeat)
     except TagmineError as error:
         heartbeat.fail()
         record_failure(progress, str(error))

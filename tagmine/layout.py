@@ -26,6 +26,7 @@ VOCABULARY = "vocabulary/tags.arrow"
 TAGGER_PIN = "tagger.json"
 ENCODER_PIN = "encoder.json"
 _TEMPORARY_MARK = ".tmp-"
+_UNDER_WAY = ".under-way"
 
 
 def sample_id(part: int, position: int) -> int:
@@ -157,7 +158,32 @@ def remove_leftovers(root: Path) -> int:
 
 
 def is_leftover(path: Path) -> bool:
-    return path.name.startswith(".") and _TEMPORARY_MARK in path.name
+    left = _TEMPORARY_MARK in path.name or path.name.endswith(_UNDER_WAY)
+    return path.name.startswith(".") and left
+
+
+@contextlib.contextmanager
+def under_way(target: Path) -> Iterator[bool]:
+    """Mark `target` as being made, while the block runs.
+
+    Only a process that dies leaves the mark. It is kept until `target` is made, so that a job
+    that is interrupted in between does not forget.
+
+    Yields:
+        Whether a process died while it made `target`.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mark = target.with_name(f".{target.name}{_UNDER_WAY}")
+    died = mark.exists()
+    if not died:
+        mark.touch()
+    try:
+        yield died
+    except BaseException:
+        if not died:
+            mark.unlink(missing_ok=True)
+        raise
+    mark.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ REASONS: dict[str, str] = {
     "no_image": "the sample has no image member",
     "image_undecodable": "the image is no JPEG, PNG or WebP, or is damaged",
     "image_too_large": "the image has more pixels than the limit",
+    "decoder_crashed": "decoding the image ends the process that does it",
     "image_missing": "the image folder has no such file, or it cannot be read",
     "unsafe_image_path": "the image's path is absolute or leads out of the image folder",
     "bad_row": "the row of the table cannot be parsed, or holds what no sample can",
