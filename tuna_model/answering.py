@@ -13,7 +13,8 @@ from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
 from tuna_model.controls import Control, control_named
 from tuna_model.conversations import Turn
-from tuna_model.prompts import captions_read, prompt_length, tags_read
+from tuna_model.own_tower import OwnTower
+from tuna_model.prompts import captions_read, encode_prompts, prompt_length, tags_read
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -76,6 +77,8 @@ class Request:
 class Answerer:
     """A model with its processor, run as one of the paper's controls.
 
+    Pictures that `tower` has seen, since they were looked up with it, are not embedded again.
+
     Args:
         model: in eval mode, on its device.
         processor: its processor; pads on the left from now on, as generation needs it.
@@ -88,6 +91,7 @@ class Answerer:
         self.model = model
         self.processor = processor
         self.control = control
+        self.tower = OwnTower(model, processor)
         processor.tokenizer.padding_side = "left"
 
     def prompt(self, request: Request) -> str:
@@ -131,10 +135,19 @@ class Answerer:
 
     def inputs(self, requests: Sequence[Request]) -> Any:
         """The batch as the model takes it, on its device."""
+        images = [image for request in requests for image in request.images]
+        texts = [self.prompt(request) for request in requests]
+        retrievals = [request.retrieval for request in requests]
+        seen = self.tower.features(images)
+        if seen is not None:
+            made = encode_prompts(self.processor, texts, retrievals, self.control)
+            made = made.to(self.model.device)
+            made["mm_encoder_outputs"] = {"image": seen}
+            return made
         made = self.processor(
-            images=[image for request in requests for image in request.images] or None,
-            text=[self.prompt(request) for request in requests],
-            retrievals=[request.retrieval for request in requests],
+            images=images or None,
+            text=texts,
+            retrievals=retrievals,
             control=self.control,
             padding=True,
             return_tensors="pt",

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         transformers.utils.logging.disable_progress_bar()
     answerer = load_answerer(options.model, options.control, options.device)
     check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
-    source = open_source(answerer.control, options.source)
+    source = open_source(answerer.control, options.source, answerer.tower)
     retrieval = source.find([options.image], [image])[0]
     print(_read_beside(answerer, retrieval), file=sys.stderr)
     conversation = Conversation(answerer, image, retrieval, options.max_new_tokens)

@@ -82,7 +82,9 @@ def answer_questions(options: EvalOptions, questions: Sequence[Question], log: A
     answerer = load_answerer(options.model, options.control, options.device, options.dtype)
     check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
     decoding = Decoding(options.max_new_tokens)
-    finder = _Finder(options.image_folder, open_source(answerer.control, options.source))
+    finder = _Finder(
+        options.image_folder, open_source(answerer.control, options.source, answerer.tower)
+    )
     batches = range(0, len(waiting), options.batch_size)
     for start in _with_progress(batches, len(questions) - len(waiting), len(questions)):
         batch = waiting[start : start + options.batch_size]

@@ -48,6 +48,7 @@ def explain(
     read = (*answerer.tags_read(request), *answerer.captions_read(request))
     if compare and read:
         plain = Answerer(answerer.model, answerer.processor, CONTROLS["no_tags"])
+        plain.tower = answerer.tower
         (without,) = plain.answer([Request(question, (image,))], decoding)
     config = answerer.model.config
     weighting = config.weighting

@@ -202,7 +202,7 @@ def make_class() -> type:
             self.batch_size = int(batch_size)
             answerer = load_answerer(pretrained, control, self._device, dtype)
             check_max_tags(answerer.control, options, answerer.processor.max_tags)
-            source = open_source(answerer.control, options)
+            source = open_source(answerer.control, options, answerer.tower)
             self._requests = SimpleRequests(answerer, source, self.batch_size)
 
         @property

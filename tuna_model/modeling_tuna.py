@@ -294,14 +294,16 @@ class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGener
     def explain(
         self,
         input_ids: torch.LongTensor,
-        pixel_values: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        *,
         tag_index: torch.LongTensor,
         tag_clip_ids: torch.LongTensor,
         tag_clip_mask: torch.LongTensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **_: Any,
     ) -> TagFeatures:
         """The tags' weights, cosines and attention, without running the language model."""
-        images = self._image_outputs(pixel_values, None)
+        images = self._image_outputs(pixel_values, mm_encoder_outputs)
         return self._encode(input_ids, images, tag_index, tag_clip_ids, tag_clip_mask)
 
     @torch.no_grad()

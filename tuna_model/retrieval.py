@@ -6,7 +6,7 @@ import bisect
 import functools
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -64,7 +64,9 @@ class DatastoreRetriever:
 
     Attributes:
         datastores: the open datastores.
-        encoder: what pictures are embedded with.
+        encoder: the datastores' encoder.
+        embed: makes vectors [n, dim] of unit norm of pictures; the encoder, unless another way to
+            the same vectors is put in its place.
     """
 
     def __init__(
@@ -104,6 +106,9 @@ class DatastoreRetriever:
         self.encoder = encoder or self.datastores[0].encoder
         for opened in self.datastores:
             opened.accept(self.encoder)
+        self.embed: Callable[[Sequence[PIL.Image.Image]], np.ndarray] = functools.partial(
+            embed_pictures, self.encoder
+        )
 
     def retrieve(self, images: Sequence[PIL.Image.Image]) -> list[Retrieval]:
         """One retrieval for each picture, in order."""
@@ -111,7 +116,7 @@ class DatastoreRetriever:
 
         if not len(images):
             return []
-        vectors = embed_pictures(self.encoder, images)
+        vectors = self.embed(images)
         found = [look_up(opened, vectors, self._wanted).answers for opened in self.datastores]
         if len(found) == 1:
             answers = found[0]

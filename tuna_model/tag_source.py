@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from index.retrievals import Retrieval
     from tuna_model.controls import Control
+    from tuna_model.own_tower import OwnTower
     from tuna_model.retrieval import Retriever
 
 
@@ -126,8 +127,15 @@ def check_max_tags(control: Control, options: SourceOptions, most: int) -> None:
         )
 
 
-def open_source(control: Control, options: SourceOptions) -> TagSource:
+def open_source(
+    control: Control, options: SourceOptions, tower: OwnTower | None = None
+) -> TagSource:
     """What gives the control its tags.
+
+    Args:
+        control: what the model is told.
+        options: where its tags come from.
+        tower: the model's, which looks pictures up itself where it is the datastore's encoder.
 
     Raises:
         ConfigurationError, DatastoreError: for folders that cannot be used.
@@ -136,11 +144,15 @@ def open_source(control: Control, options: SourceOptions) -> TagSource:
         return _Nothing()
     if control.source in ("retrieved", "captions") and options.retrievals is not None:
         return _Stored(options.retrievals)
-    return _Asked(open_retriever(control, options))
+    return _Asked(open_retriever(control, options, tower))
 
 
-def open_retriever(control: Control, options: SourceOptions) -> Retriever:
+def open_retriever(
+    control: Control, options: SourceOptions, tower: OwnTower | None = None
+) -> Retriever:
     """What finds the control's tags for a picture, with the help of a datastore.
+
+    Args are those of `open_source`.
 
     Raises:
         ConfigurationError, DatastoreError: for folders that cannot be used.
@@ -153,6 +165,8 @@ def open_retriever(control: Control, options: SourceOptions) -> Retriever:
 
         encoder = load_encoder(options.clip_model)
     found = DatastoreRetriever(options.datastores, options.k, options.max_tags, encoder=encoder)
+    if tower is not None and tower.agrees_with(found.encoder):
+        found.embed = tower.look
     if control.source in ("retrieved", "captions"):
         return found
     texts = commonest_tags(found.datastores[0].vocabulary, options.vocabulary)
