@@ -106,9 +106,8 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
             dataloader_num_workers=options.workers,
             dataloader_pin_memory=not cpu,
             remove_unused_columns=False,
-            # A batch of text alone has no use for the connector, one without tags none for the
-            # cross-attention.
-            ddp_find_unused_parameters=True,
+            # See `tuna_model.every_module`.
+            ddp_find_unused_parameters=False,
             # Rows are checked by one process while the others wait.
             ddp_timeout=6 * 3600,
             deepspeed=str(options.deepspeed_file()) if options.deepspeed else None,
