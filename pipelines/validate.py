@@ -28,7 +28,6 @@ from index.validation import Measured, Outcome, Settings, make_report, measure
 from pipelines.exact_search import QUERIES, ExactJob, build, read_results
 from pipelines.query_shards import (
     QueryShards,
-    datastore_fields,
     embed_queries,
     encoder_name,
     plan_query_shards,
@@ -40,6 +39,7 @@ from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import MANIFEST, locked
 from tagmine.manifest import Manifest, read_manifest
 from tagmine.parts import file_sha256
+from tagmine.samples import datastore_fields
 from tagmine.sources import Source, read_sources
 
 _SCRATCH = ".validate-"

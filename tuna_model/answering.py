@@ -11,7 +11,7 @@ import torch
 
 from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
-from tuna_model.controls import Control, control_named
+from tuna_model.controls import Control, Tuner, control_named
 from tuna_model.conversations import Turn
 from tuna_model.own_tower import OwnTower
 from tuna_model.prompts import captions_read, encode_prompts, prompt_length, tags_read
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tuna_model.modeling_tuna import TunaForConditionalGeneration
     from tuna_model.processing_tuna import TunaProcessor
+
+_OWN_TUNER = Tuner()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,16 +173,20 @@ class Answerer:
 
 
 def load_answerer(
-    folder: str | Path, control: str = "tuna", device: str = "auto", dtype: str = "auto"
+    folder: str | Path,
+    control: str = "tuna",
+    device: str = "auto",
+    dtype: str = "auto",
+    tuner: Tuner = _OWN_TUNER,
 ) -> Answerer:
     """The model and processor of a folder that `tagmine-tuna train` or `save_pretrained` wrote.
 
     Args:
         folder: where they are.
-        control: one of `tuna_model.controls.CONTROLS`; the model's own weighting stays, but for
-            the control without one.
+        control: one of `tuna_model.controls.CONTROLS`.
         device: as torch names it; "auto" for a GPU where there is one.
         dtype: "auto" for that of the weights, or as torch names it, such as "bfloat16".
+        tuner: the weighting, but for the control that has none; by default the model's own.
 
     Raises:
         ConfigurationError: for a folder without a model of this kind, or an unknown device or
@@ -199,7 +205,9 @@ def load_answerer(
         )
     model = load_pretrained(TunaForConditionalGeneration, folder, "TUNA", dtype=dtype)
     processor = load_pretrained(TunaProcessor, folder, "TUNA's processor")
-    chosen = control_named(control, model.config.weighting)
+    chosen = control_named(control, tuner.weighting or model.config.weighting)
+    if tuner.temperature is not None:
+        model.config.temperature = tuner.temperature
     model.apply_control(chosen)
     return Answerer(model.to(place).eval(), processor, chosen)
 
