@@ -70,10 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_scores_of_nothing(options: EvalOptions, reasons: Counter, log: AnswerLog) -> NoReturn:
     counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    example = next(iter(log.rows.values()))["detail"]
     raise ConfigurationError(
         f"none of the questions of {options.questions} could be answered: {counts}, such as "
-        f"{next(iter(log.rows.values()))['detail']}. {log.path} says which; check --image-folder {options.image_folder} and --retrievals, whose paths and "
-        "keys must be those of the questions."
+        f"{example}. {log.path} says which; check --image-folder {options.image_folder} and "
+        "--retrievals, whose paths and keys must be those of the questions."
     )
 
 

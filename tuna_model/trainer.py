@@ -83,7 +83,7 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
     bf16 = _bf16(options.precision, cpu)
     checkpointing = options.gradient_checkpointing
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=options.output,
             num_train_epochs=schedule.epochs,
             max_steps=schedule.max_steps or -1,
@@ -113,11 +113,22 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
             deepspeed=str(options.deepspeed_file()) if options.deepspeed else None,
             report_to="none",
         )
+        if options.deepspeed is not None:
+            _join_deepspeed()
+        return arguments
     except ImportError as error:
         raise ConfigurationError(
             f"--deepspeed {options.deepspeed}: {' '.join(str(error).split())[:200]}. "
             "Run `pip install deepspeed`, or leave the flag out."
         ) from error
+
+
+def _join_deepspeed() -> None:
+    """Let DeepSpeed use the processes that there are; on CPUs nothing else tells it of them."""
+    import deepspeed
+
+    if torch.distributed.is_initialized() and not deepspeed.comm.is_initialized():
+        deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
 
 def _processes(cpu: bool) -> int:
