@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from index.asking import Asking
 from index.live import removed_of
@@ -21,16 +19,19 @@ from index.opening import REPAIR, check_files, check_unit_norm, open_shards, ope
 from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
 from index.shards import IndexShards
+from index.tag_rows import read_tag_rows
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import part_of
 from tagmine.manifest import FileCard, Manifest, read_manifest
 from tagmine.opened import local_folder
-from tagmine.parts import ROW_GROUP_ROWS, PartFooter, read_tags_footer
+from tagmine.parts import PartFooter
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 if TYPE_CHECKING:
     from index.encoder import Encoder
+
+_READERS = 8
 
 
 class Datastore(Asking):
@@ -249,45 +250,20 @@ class Datastore(Asking):
         asked = np.array(list(ids), np.int64)
         for row_id in asked[~self.removed.hides(asked)].tolist():
             by_part.setdefault(part_of(row_id), []).append(row_id)
-        for number in sorted(by_part.keys() & self._part_cards.keys()):
-            card = self._part_cards[number]
-            footer = read_tags_footer(self.root / card.path)
-            self._check_maker(footer, self.manifest.tagger.maker)
-            wanted = pa.array(by_part[number], pa.int64())
-            try:
-                table = pq.read_table(
-                    self.root / card.path,
-                    filters=pc.field("id").isin(wanted),
-                    page_checksum_verification=True,
-                )
-            except (OSError, pa.ArrowException) as error:
-                raise DatastoreError(
-                    f"{self.root / card.path} is damaged: {error}. {REPAIR}"
-                ) from error
-            found.update((row["id"], row) for row in table.to_pylist())
+        parts = sorted(by_part.keys() & self._part_cards.keys())
+        # The neighbours of one picture lie in as many parts; Arrow reads without the GIL.
+        with ThreadPoolExecutor(min(_READERS, len(parts)) or 1) as pool:
+            for rows in pool.map(lambda number: self._read_rows(number, by_part[number]), parts):
+                found.update((row["id"], row) for row in rows)
         floor = self.manifest.vocabulary.min_tag_images
         if floor > 1:
             drop_rare_tags(found.values(), self.vocabulary, floor)
         return found
 
-    def live_rows(self, part: int) -> Iterator[pa.RecordBatch]:
-        """The rows of a part's tag table, in order, without those that were taken out.
-
-        Those of images that are not in the index are among them, and tags below the floor too. Of
-        the embeddings, `removed.hides(embeddings(part).ids)` tells which were taken out.
-
-        Raises:
-            DatastoreError: when the tags part cannot be read.
-        """
+    def _read_rows(self, part: int, ids: Sequence[int]) -> list[dict]:
         path = self.root / self._part_cards[part].path
-        self._check_maker(read_tags_footer(path), self.manifest.tagger.maker)
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as table:
-                for batch in table.iter_batches(ROW_GROUP_ROWS):
-                    hidden = self.removed.hides(batch.column("id").to_numpy())
-                    yield batch.filter(pa.array(~hidden))
-        except (OSError, pa.ArrowException) as error:
-            raise DatastoreError(f"{path} is damaged: {error}. {REPAIR}") from error
+        maker = self.manifest.tagger.maker
+        return read_tag_rows(path, ids, lambda footer: self._check_maker(footer, maker))
 
     def answers(self, ids: np.ndarray, scores: np.ndarray) -> list[Answer]:
         """What `query` gives, for the ids [q, k] and scores [q, k] that `search` gave."""

@@ -17,7 +17,8 @@ from tagmine.rejects import MAX_DETAIL, REMOVED, Reject
 from tagmine.tags import Tag
 
 FOOTER_KEY = b"tagmine"
-ROW_GROUP_ROWS = 8192
+# An answer decodes the row group of each neighbour: 2 ms each, against 7 ms of 8,192 rows.
+ROW_GROUP_ROWS = 2048
 # Of captions; their tags may take some times as much, and what may be unpacked more than that.
 _GROUP_CHARACTERS = 1 << 26
 MAX_GROUP_BYTES = 1 << 31
