@@ -35,6 +35,7 @@ def plan(shared: Path) -> list[list[str]]:
     # Short forms; `make bench-index` has the long ones, and autofaiss.
     commands.append(["benchmarks.index_build", "--count", "50000", "--no-autofaiss"])
     commands += [["benchmarks.index_search"], ["benchmarks.index_memory"]]
+    commands.append(["benchmarks.take_out_memory"])
     if gold.exists():
         commands.append(
             ["benchmarks.gold_score", "--gold", str(gold), "--spacy-model", str(teacher)]

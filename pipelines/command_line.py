@@ -6,8 +6,14 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from index.explore.options import (
+    ExploreOptions,
+    add_explore_arguments,
+    read_explore_options,
+)
 from index.stack_plan import split_inputs
 from pipelines.bring_options import ShardsOptions, add_bring, read_bring_options
+from pipelines.card_options import add_license
 from pipelines.compare_options import (
     CompareOptions,
     add_compare_arguments,
@@ -37,7 +43,21 @@ from pipelines.options import (
 )
 from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
+from pipelines.store_options import (
+    PullOptions,
+    PushOptions,
+    add_pull_arguments,
+    add_push_arguments,
+    read_pull_options,
+    read_push_options,
+)
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
+from pipelines.take_out_options import (
+    CompactOptions,
+    RemoveOptions,
+    add_compact,
+    add_remove,
+)
 from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
 from tagmine import __version__
 from tagmine.samples import SampleFields
@@ -54,13 +74,32 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | RemoveOptions
+    | CompactOptions
     | ShardsOptions
+    | ExploreOptions
+    | PushOptions
+    | PullOptions
     | JobsOptions
     | MergeOptions
     | SubsetOptions
     | CompareOptions
 )
 
+# Commands that pass nothing on to Beam.
+_WITHOUT_BEAM = (
+    "verify",
+    "query",
+    "tags",
+    "diff",
+    "jobs",
+    "compare",
+    "remove",
+    "compact",
+    "explore",
+    "push",
+    "pull",
+)
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -79,8 +118,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    alone = ("verify", "query", "tags", "diff", "jobs", "compare")
-    if strangers or (unknown and arguments.command in alone):
+    if strangers or (unknown and arguments.command in _WITHOUT_BEAM):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -101,8 +139,16 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = _command(commands, "build", "mine, embed, index and verify, in one go")
     add_inputs(build)
+    add_license(build)
     add_mine(build)
     add_embed(build)
+    build.add_argument(
+        "--thumbnails",
+        type=int,
+        metavar="PIXELS",
+        help="keep a JPEG of each image, of at most so many pixels a side, so that tagmine explore "
+        "shows pictures without the shards (default: keep none)",
+    )
     add_index(build)
     add_runner(build)
     mine = _command(commands, "mine", "captions to tags, one part a shard")
@@ -145,6 +191,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_compare_arguments(compare)
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
+    add_remove(_command(commands, "remove", "take images out, at once, and keep them out"))
+    add_compact(_command(commands, "compact", "rewrite the files without what was taken out"))
+    add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
+    add_push_arguments(_command(commands, "push", "copy a datastore to an object store or the hub"))
+    add_pull_arguments(_command(commands, "pull", "copy a datastore from an object store or hub"))
     return parser
 
 
@@ -184,7 +235,8 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
         tag_fields=_names(arguments.tag_fields),
         annotations_key=arguments.annotations_key,
     )
-    return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+    license_name = getattr(arguments, "license", "")
+    return InputOptions(tuple(arguments.shards), fields, arguments.dataset, license_name)
 
 
 def _names(listed: str) -> tuple[str, ...]:
@@ -229,6 +281,7 @@ def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOp
         arguments.batch_size,
         arguments.num_prepro_workers,
         arguments.clip_scores,
+        arguments.accelerator,
     )
 
 
@@ -254,7 +307,7 @@ def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOp
     embed, index = _embed(arguments, beam_args), _index(arguments, beam_args)
     if index.min_clip_score is not None:
         embed = dataclasses.replace(embed, clip_scores=True)
-    return BuildOptions(_mine(arguments, beam_args), embed, index)
+    return BuildOptions(_mine(arguments, beam_args), embed, index, arguments.thumbnails)
 
 
 def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> VerifyOptions:
@@ -304,4 +357,9 @@ _READERS = {
     "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
     "compare": lambda arguments, beam_args: read_compare_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
+    "remove": lambda arguments, beam_args: RemoveOptions(arguments.datastore, arguments.keys),
+    "compact": lambda arguments, beam_args: CompactOptions(arguments.datastore),
+    "explore": lambda arguments, beam_args: read_explore_options(arguments),
+    "push": lambda arguments, beam_args: read_push_options(arguments),
+    "pull": lambda arguments, beam_args: read_pull_options(arguments),
 }

@@ -29,6 +29,7 @@ from tagmine.layout import (
     write_atomically,
 )
 from tagmine.manifest import Manifest, write_pin
+from tagmine.removed import Removed, newest_record, read_newest, record_path, write_removed
 from tagmine.sources import Source, read_sources, write_sources
 from tagmine.stage import PartResult, ReportProgress
 
@@ -120,7 +121,14 @@ def _begin(root: Path, plan: CopyPlan) -> None:
     others = [] if before else [p.name for p in root.iterdir() if not is_leftover(p)]
     if others:
         raise ConfigurationError(f"{root} is not empty; it holds {', '.join(sorted(others)[:3])}.")
+    if read_newest(root).identities.known - plan.removed.known:
+        raise ConfigurationError(
+            f"{root}: images were taken out of it since it was made, and this would bring them "
+            "back. Give another --out, or first take them out of the datastores that it is made of."
+        )
     remove_leftovers(root)
+    if plan.removed and newest_record(root) is None:
+        write_removed(root / record_path(1), Removed(plan.removed))
     text = json.dumps(plan.origin, indent=1, ensure_ascii=False) + "\n"
     write_atomically(root / COPY_PIN, text.encode())
     write_pin(root / TAGGER_PIN, plan.tagger)
