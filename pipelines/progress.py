@@ -17,17 +17,68 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 
+from pipelines.job_log import JobCounts, JobLog
 from tagmine.errors import TagmineError
+from tagmine.parts import PartFooter
 
 _BEAT_SECONDS = 0.25
 _FAILURE = "failure.json"
 _LAUNCHER = "launcher"
 INTERRUPTED = "interrupted"
+
+
+class _Tally:
+    """What one worker process has done; a file a part would be 100,000 files to read again."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = Path(folder) / f"tally-{os.getpid()}.json"
+        self._lock = threading.Lock()
+        self._finished = JobCounts()
+        self._running: dict[int, tuple[int, int]] = {}
+        self._last = 0.0
+
+    def beat(self, part: int, bytes_read: int, samples: int) -> None:
+        with self._lock:
+            self._running[part] = (bytes_read, samples)
+            if time.monotonic() - self._last >= _BEAT_SECONDS:
+                self._write()
+
+    def finish(self, part: int, counts: JobCounts) -> None:
+        with self._lock:
+            self._running.pop(part, None)
+            self._finished += counts
+            self._write()
+
+    def drop(self, part: int) -> None:
+        with self._lock:
+            self._running.pop(part, None)
+
+    def _write(self) -> None:
+        self._last = time.monotonic()
+        running = self._running.values()
+        unfinished = [JobCounts(read=samples, bytes_read=size) for size, samples in running]
+        counts = sum(unfinished, start=self._finished)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps(dataclasses.asdict(counts)))
+        os.replace(temporary, self._path)
+
+
+_tallies: dict[str, _Tally] = {}
+_tallies_lock = threading.Lock()
+
+
+def _tally(folder: str) -> _Tally:
+    with _tallies_lock:
+        if folder not in _tallies:
+            _tallies.clear()
+            _tallies[folder] = _Tally(folder)
+        return _tallies[folder]
 
 
 class Heartbeat:
@@ -38,18 +89,14 @@ class Heartbeat:
     """
 
     def __init__(self, folder: str | None, part: int) -> None:
-        self._path = Path(folder) / f"{part}.json" if folder else None
+        self._part = part
+        self._tally = _tally(folder) if folder else None
         self._launcher = int((Path(folder) / _LAUNCHER).read_text()) if folder else None
-        self._last = 0.0
-        self._latest = (0, 0)
 
     def __call__(self, bytes_read: int, samples: int) -> None:
-        self._latest = (bytes_read, samples)
         self._check_launcher()
-        now = time.monotonic()
-        if now - self._last >= _BEAT_SECONDS:
-            self._last = now
-            self._write(done=False, kept=False)
+        if self._tally:
+            self._tally.beat(self._part, bytes_read, samples)
 
     def _check_launcher(self) -> None:
         if self._launcher is None:
@@ -60,22 +107,44 @@ class Heartbeat:
             # Killed; and another may be at work by now, with other options.
             raise TagmineError("the launcher of this job is gone; its worker stops") from None
 
-    def finish(self, kept: bool) -> None:
+    def finish(self, footer: PartFooter, kept: bool) -> None:
         """The part is there; `kept` if a finished one was found."""
-        self._write(done=True, kept=kept)
+        if self._tally:
+            counts = JobCounts(
+                1, int(kept), footer.read, footer.written, footer.rejected, footer.source_bytes
+            )
+            self._tally.finish(self._part, counts)
 
-    def _write(self, done: bool, kept: bool) -> None:
-        if self._path is None:
-            return
-        temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps([*self._latest, done, kept]))
-        os.replace(temporary, self._path)
+    def fail(self) -> None:
+        """The part could not be made; a runner may try it again."""
+        if self._tally:
+            self._tally.drop(self._part)
 
 
 def record_failure(folder: str | None, message: str) -> None:
     """Leave the sentence that explains a failure where the launcher finds it."""
     if folder:
         (Path(folder) / _FAILURE).write_text(json.dumps(message))
+
+
+@contextlib.contextmanager
+def recorded(folder: str | None) -> Iterator[None]:
+    """Leave the sentence of a `TagmineError` where the launcher finds it."""
+    try:
+        yield
+    except TagmineError as error:
+        record_failure(folder, str(error))
+        raise
+
+
+@contextlib.contextmanager
+def failure_folder(shared: bool) -> Iterator[str | None]:
+    """A folder for `recorded`; None where workers do not share it with the launcher."""
+    if not shared:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="tagmine-progress-") as folder:
+        yield folder
 
 
 def read_failure(folder: str) -> str | None:
@@ -96,30 +165,46 @@ def count_cut(folder: str | None) -> int:
     return sum(json.loads(path.read_text()) for path in found)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _State:
-    bytes_read: int
-    samples: int
-    parts: int
-    kept: int
-
-
-def _read_state(folder: Path) -> _State:
-    beats = []
-    for path in folder.glob("[0-9]*.json"):
+def read_counts(folder: str) -> JobCounts:
+    """What all worker processes have done so far."""
+    counts = JobCounts()
+    for path in Path(folder).glob("tally-*.json"):
         with contextlib.suppress(FileNotFoundError):
-            beats.append(json.loads(path.read_text()))
-    return _State(*(sum(beat[place] for beat in beats) for place in range(4)))
+            counts += JobCounts(**json.loads(path.read_text()))
+    return counts
 
 
-def count_kept(folder: str | None) -> int:
-    """How many parts were found finished; 0 where workers are elsewhere."""
-    return _read_state(Path(folder)).kept if folder else 0
+@dataclasses.dataclass(frozen=True, slots=True)
+class Watch:
+    """How a running job is followed.
+
+    Attributes:
+        log: its record beside the datastore.
+        folder: where workers leave what they have done, None where they are elsewhere and Beam's
+            counters say it.
+    """
+
+    log: JobLog
+    folder: str | None
+
+    @property
+    def kept(self) -> int:
+        """How many parts were found finished; 0 where workers are elsewhere."""
+        return read_counts(self.folder).parts_kept if self.folder else 0
 
 
 @contextlib.contextmanager
-def show_progress(console: Console, title: str, shards: int, total_bytes: int) -> Iterator[str]:
+def show_progress(
+    console: Console, title: str, shards: int, total_bytes: int, log: JobLog
+) -> Iterator[str]:
     """Show a bar, the finished shards, and samples a second, while the block runs.
+
+    Args:
+        console: where to.
+        title: the stage.
+        shards: how many there are.
+        total_bytes: of all of them, 0 where that is not known.
+        log: takes over what is counted.
 
     Yields:
         The folder that workers write their heartbeats to.
@@ -140,7 +225,7 @@ def show_progress(console: Console, title: str, shards: int, total_bytes: int) -
         (Path(folder) / _LAUNCHER).write_text(str(os.getpid()))
         task = progress.add_task(title, total=shards, samples=0, rate=0.0)
         watcher = threading.Thread(
-            target=_watch, args=(Path(folder), progress, task, stop, shards, total_bytes)
+            target=_watch, args=(folder, progress, task, stop, shards, total_bytes, log)
         )
         watcher.start()
         try:
@@ -151,15 +236,22 @@ def show_progress(console: Console, title: str, shards: int, total_bytes: int) -
 
 
 def _watch(
-    folder: Path, progress: Progress, task, stop: threading.Event, shards: int, total_bytes: int
+    folder: str,
+    progress: Progress,
+    task: TaskID,
+    stop: threading.Event,
+    shards: int,
+    total_bytes: int,
+    log: JobLog,
 ) -> None:
     start = time.monotonic()
     while True:
         last = stop.wait(_BEAT_SECONDS)
-        state = _read_state(folder)
-        rate = state.samples / max(time.monotonic() - start, 1e-9)
-        by_bytes = min(state.bytes_read / total_bytes, 1.0) * shards if total_bytes else 0.0
-        finished = state.parts if last else max(by_bytes, state.parts)
-        progress.update(task, completed=finished, samples=state.samples, rate=rate)
+        counts = read_counts(folder)
+        rate = counts.read / max(time.monotonic() - start, 1e-9)
+        by_bytes = min(counts.bytes_read / total_bytes, 1.0) * shards if total_bytes else 0.0
+        finished = counts.parts_done if last else max(by_bytes, counts.parts_done)
+        progress.update(task, completed=finished, samples=counts.read, rate=rate)
+        log.update(counts)
         if last:
             return

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from index.retrieval_folder import SUMMARY as RETRIEVAL_SUMMARY
+from index.stack_plan import parse_stack
 from tagmine.errors import ConfigurationError
 from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
@@ -200,9 +201,7 @@ def run_card(options: EvalOptions) -> dict:
         "image_folder": str(options.image_folder.absolute()),
         "model": _files_of(Path(options.model)) or options.model,
         "control": options.control,
-        "datastores": [file_sha256(Path(one) / MANIFEST) for one in source.datastores]
-        if all((Path(one) / MANIFEST).is_file() for one in source.datastores)
-        else list(source.datastores),
+        "datastores": _datastores_of(source.datastores),
         "retrievals": source.retrievals and _retrievals_of(Path(source.retrievals)),
         "clip_model": _encoder_of(source.clip_model),
         "k": source.k,
@@ -215,6 +214,20 @@ def run_card(options: EvalOptions) -> dict:
         "weighting": options.tuner.weighting,
         "temperature": options.tuner.temperature,
     }
+
+
+def _datastores_of(words: tuple[str, ...]) -> list:
+    """What the datastores are, and not where; with their weights or shares, where they have any."""
+    if not words:
+        return []
+    plan = parse_stack(words)
+    manifests = [Path(folder) / MANIFEST for folder in plan.folders]
+    if not all(manifest.is_file() for manifest in manifests):
+        return list(words)
+    hashes = [file_sha256(manifest) for manifest in manifests]
+    if plan.shares is None and set(plan.weights) == {1.0}:
+        return hashes
+    return [hashes, plan.weights, plan.shares]
 
 
 def _retrievals_of(path: Path) -> str:

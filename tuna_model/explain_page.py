@@ -199,16 +199,22 @@ def _neighbours(
     if not neighbours:
         none = '<p class="quiet">Nothing was looked up in a datastore.</p>'
         return section("neighbours", "Neighbours", none)
+    several = len({one.datastore for one in neighbours}) > 1
     shown = dict(enumerate(pictures))
     items = "".join(
-        _neighbour(place, one, tags, shown.get(place, "")) for place, one in enumerate(neighbours)
+        _neighbour(place, one, tags, shown.get(place, ""), several)
+        for place, one in enumerate(neighbours)
     )
     lead = "<p>The nearest images of the datastore. Those with the chosen tag are outlined.</p>"
     return section("neighbours", "Neighbours", f'{lead}<ol class="near">{items}</ol>')
 
 
 def _neighbour(
-    place: int, one: RetrievedNeighbour, tags: tuple[ExplainedTag, ...], jpeg: str
+    place: int,
+    one: RetrievedNeighbour,
+    tags: tuple[ExplainedTag, ...],
+    jpeg: str,
+    several: bool,
 ) -> str:
     captions = [text(caption, CAPTION_LENGTH) for caption in one.captions[:_CAPTIONS]]
     first = captions[0] if captions else "no caption"
@@ -216,6 +222,7 @@ def _neighbour(
     count = len(captions) - 1
     more = folded(f"{count} more caption{'s' if count > 1 else ''}", f"<ul>{others}</ul>")
     given = [text(tag.text, _TAG_LENGTH) for tag in tags if place in tag.neighbours]
+    where = f" in {text(one.datastore)}" if several else ""
     gave = f'<p class="gave">{", ".join(given)}</p>' if given else ""
     seen = (
         f'<img alt="{attribute(one.captions[0] if one.captions else one.key, CAPTION_LENGTH)}" '
@@ -225,7 +232,7 @@ def _neighbour(
     )
     return (
         f'<li class="n{place}">{seen}<h3><span class="score">{one.score:.3f}</span> '
-        f'<span class="kind">{text(one.key)}</span></h3><p>{first}</p>'
+        f'<span class="kind">{text(one.key)}{where}</span></h3><p>{first}</p>'
         f"{more if others else ''}{gave}</li>"
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
+from index.stack_plan import parse_stack
 from tagmine.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class SourceOptions:
     """Where tags come from.
 
     Attributes:
-        datastores: folders of datastores of one encoder.
+        datastores: folders of datastores of one encoder, as `DIR`, `DIR=0.5` or `DIR=40%`.
         retrievals: folder or file that `tagmine retrieve` wrote.
         clip_model: the datastores' encoder, where it is a local checkpoint.
         k: neighbours a picture.
@@ -33,7 +34,8 @@ class SourceOptions:
         seed: of random tags.
 
     Raises:
-        ConfigurationError: for both kinds of source, or numbers below 1.
+        ConfigurationError: for both kinds of source, numbers below 1, or weights or shares that
+            mean nothing.
     """
 
     datastores: tuple[str, ...] = ()
@@ -50,6 +52,8 @@ class SourceOptions:
                 "--datastore and --retrievals: give one of them. A datastore is asked now, "
                 "retrievals were asked before."
             )
+        if self.datastores:
+            parse_stack(self.datastores)
         for flag, number in (
             ("-k", self.k),
             ("--max-tags", self.max_tags),
@@ -195,7 +199,8 @@ def open_retriever(
         from index.encoder import load_encoder
 
         encoder = load_encoder(options.clip_model)
-    found = DatastoreRetriever(options.datastores, options.k, options.max_tags, encoder=encoder)
+    stores = parse_stack(options.datastores)
+    found = DatastoreRetriever(stores, options.k, options.max_tags, encoder=encoder)
     if tower is not None and tower.agrees_with(found.encoder):
         found.embed = tower.look
     if control.source in ("retrieved", "captions"):
@@ -227,7 +232,9 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="datastore to look pictures up in; repeat it to search several of one encoder",
+        help="datastore to look pictures up in; repeat it to search several of one encoder, as "
+        "DIR=0.5 where its cosines count for half, or each as DIR=40%% to have that share of the "
+        "neighbours",
     )
     group.add_argument(
         "--retrievals",
