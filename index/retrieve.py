@@ -25,7 +25,7 @@ from index.retrieval_folder import (
 from index.retrievals import Retrieval, retrieval_of_answer, write_retrievals
 from tagmine.archive import HashingReader
 from tagmine.errors import DatastoreError
-from tagmine.layout import FORMAT_VERSION, MANIFEST
+from tagmine.layout import FORMAT_VERSION, MANIFEST, under_way
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, file_sha256
 from tagmine.rejects import RETRIEVE
@@ -212,22 +212,24 @@ def retrieve_part(
             yield stream
 
     target = root / retrievals_path(source.part)
-    finished = _finished_footer(target)
-    if finished and is_current(finished, root, source, pin.maker, report, open_input):
-        return PartResult(source.part, False, finished)
-    ledger = PartLedger(root, source, RETRIEVE, options.fields, pin.maker)
-    with open_input(source) as stream:
-        maker = _PartMaker(source, options, datastore, ledger, stream, report)
-
-        def close(written: int) -> dict[bytes, bytes]:
-            maker.footer = ledger.close(stream, written)
-            return to_metadata(
-                maker.footer, RetrievalFooter(pin, maker.with_copies, maker.with_own_key)
-            )
-
-        write_retrievals(target, maker.rows(), close)
-        report(stream.bytes_read, ledger.read)
+    with under_way(target) as died:
+        finished = _finished_footer(target)
+        if finished and is_current(finished, root, source, pin.maker, report, open_input):
+            return PartResult(source.part, False, finished)
+        ledger = PartLedger(root, source, RETRIEVE, options.fields, pin.maker)
+        with open_input(source) as stream:
+            maker = _PartMaker(source, options, datastore, ledger, stream, report, isolated=died)
+            _write_part(target, maker, pin)
+            report(stream.bytes_read, ledger.read)
     return PartResult(source.part, True, maker.footer)
+
+
+def _write_part(target: Path, maker: _PartMaker, pin: RetrievalPin) -> None:
+    def close(written: int) -> dict[bytes, bytes]:
+        counts = RetrievalFooter(pin, maker.with_copies, maker.with_own_key)
+        return to_metadata(maker.close(written), counts)
+
+    write_retrievals(target, maker.rows(), close)
 
 
 def _finished_footer(path: Path) -> PartFooter | None:
@@ -253,6 +255,7 @@ class _PartMaker:
         ledger: PartLedger,
         stream: HashedInput,
         report: ReportProgress,
+        isolated: bool,
     ) -> None:
         self._source = source
         self._options = options
@@ -260,7 +263,13 @@ class _PartMaker:
         self._ledger = ledger
         self._stream = stream
         self._report = report
+        self._isolated = isolated
         self.with_copies = self.with_own_key = 0
+
+    def close(self, written: int) -> PartFooter:
+        """Write the rejects, and keep the footer that the part is to carry."""
+        self.footer = self._ledger.close(self._stream, written)
+        return self.footer
 
     def rows(self) -> Iterator[tuple[str, Retrieval]]:
         """Key and retrieval of every image that can be used, in order."""
@@ -284,6 +293,7 @@ class _PartMaker:
             batch_size=self._options.batch_size,
             num_prepro_workers=self._options.num_prepro_workers,
             limits=self._options.limits,
+            isolated=self._isolated,
         )
         for batch in batches:
             for picture, outcome in batch:

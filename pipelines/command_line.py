@@ -12,6 +12,8 @@ from index.explore.options import (
     read_explore_options,
 )
 from index.stack_plan import split_inputs
+from pipelines.bring_options import ShardsOptions, add_bring, read_bring_options
+from pipelines.card_options import add_license
 from pipelines.compare_options import (
     CompareOptions,
     add_compare_arguments,
@@ -41,7 +43,21 @@ from pipelines.options import (
 )
 from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
+from pipelines.store_options import (
+    PullOptions,
+    PushOptions,
+    add_pull_arguments,
+    add_push_arguments,
+    read_pull_options,
+    read_push_options,
+)
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
+from pipelines.take_out_options import (
+    CompactOptions,
+    RemoveOptions,
+    add_compact,
+    add_remove,
+)
 from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
 from tagmine import __version__
 from tagmine.samples import SampleFields
@@ -58,16 +74,32 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | RemoveOptions
+    | CompactOptions
+    | ShardsOptions
     | ExploreOptions
+    | PushOptions
+    | PullOptions
     | JobsOptions
     | MergeOptions
     | SubsetOptions
     | CompareOptions
 )
 
-# Commands that run no Beam job, and so have no options of Beam's.
-_WITHOUT_BEAM = ("verify", "query", "tags", "diff", "jobs", "compare", "explore")
-
+# Commands that pass nothing on to Beam.
+_WITHOUT_BEAM = (
+    "verify",
+    "query",
+    "tags",
+    "diff",
+    "jobs",
+    "compare",
+    "remove",
+    "compact",
+    "explore",
+    "push",
+    "pull",
+)
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -107,6 +139,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = _command(commands, "build", "mine, embed, index and verify, in one go")
     add_inputs(build)
+    add_license(build)
     add_mine(build)
     add_embed(build)
     build.add_argument(
@@ -136,6 +169,9 @@ def make_parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", "measure a datastore against exact search")
     add_validate(validate)
     add_runner(validate)
+    shards = _command(commands, "shards", "a table, FashionGen, COCO or dataset to shards")
+    add_bring(shards)
+    add_runner(shards)
     retrieve = _command(commands, "retrieve", "what a datastore knows of a training set's images")
     add_retrieve(retrieve)
     add_runner(retrieve)
@@ -155,7 +191,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_compare_arguments(compare)
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
+    add_remove(_command(commands, "remove", "take images out, at once, and keep them out"))
+    add_compact(_command(commands, "compact", "rewrite the files without what was taken out"))
     add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
+    add_push_arguments(_command(commands, "push", "copy a datastore to an object store or the hub"))
+    add_pull_arguments(_command(commands, "pull", "copy a datastore from an object store or hub"))
     return parser
 
 
@@ -195,7 +235,8 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
         tag_fields=_names(arguments.tag_fields),
         annotations_key=arguments.annotations_key,
     )
-    return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+    license_name = getattr(arguments, "license", "")
+    return InputOptions(tuple(arguments.shards), fields, arguments.dataset, license_name)
 
 
 def _names(listed: str) -> tuple[str, ...]:
@@ -240,6 +281,7 @@ def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOp
         arguments.batch_size,
         arguments.num_prepro_workers,
         arguments.clip_scores,
+        arguments.accelerator,
     )
 
 
@@ -280,6 +322,10 @@ def _retrieve(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Retr
     return read_retrieve_options(arguments, _runner(arguments, beam_args))
 
 
+def _shards(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> ShardsOptions:
+    return read_bring_options(arguments, _runner(arguments, beam_args))
+
+
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
     stores, photos = split_inputs((arguments.datastore, *arguments.inputs))
     return QueryOptions(stores, photos, arguments.k, arguments.clip_model, arguments.json)
@@ -303,6 +349,7 @@ _READERS = {
     "verify": _verify,
     "validate": _validate,
     "retrieve": _retrieve,
+    "shards": _shards,
     "query": _query,
     "merge": _merge,
     "subset": _subset,
@@ -310,5 +357,9 @@ _READERS = {
     "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
     "compare": lambda arguments, beam_args: read_compare_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
+    "remove": lambda arguments, beam_args: RemoveOptions(arguments.datastore, arguments.keys),
+    "compact": lambda arguments, beam_args: CompactOptions(arguments.datastore),
     "explore": lambda arguments, beam_args: read_explore_options(arguments),
+    "push": lambda arguments, beam_args: read_push_options(arguments),
+    "pull": lambda arguments, beam_args: read_pull_options(arguments),
 }

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -31,6 +30,7 @@ from index.diff_text import (
 from pipelines.diff_options import DiffOptions
 from pipelines.pages import page_path, write_or_explain
 from pipelines.tables import make_table
+from tagmine.opened import local_folder
 from tagmine.printable import printable
 
 _PARTS_SHOWN = 30
@@ -45,7 +45,7 @@ def run(options: DiffOptions, console: Console) -> None:
         DatastoreError: for a side that is neither a datastore nor a report, or is damaged.
     """
     page = page_path(options.html)
-    sides = [open_side(Path(path)) for path in (options.before, options.after)]
+    sides = [open_side(local_folder(path)) for path in (options.before, options.after)]
     difference = compare(*sides, options.count)
     if page is not None:
         write_or_explain(lambda: write_page(difference, page), page)

@@ -55,6 +55,23 @@ examples:
 Shows what changed from A to B: images and parts added or removed, tags gained and lost, recall,
 size and drift as their reports have them, gates of the verdict, and what they were made with.
 Datastores need no report; without one, recall and gates are left out.""",
+    "push": """\
+examples:
+  tagmine push fashion-tags s3://my-bucket/fashion-tags
+  tagmine push fashion-tags hf://datasets/me/fashion-tags
+  tagmine push fashion-tags gs://my-bucket/fashion-tags --with-pictures
+
+Files that are there with the same content are not sent again, every other is compared after it
+was sent, and manifest.json goes last: run the same command again after an interruption.
+Credentials are taken from the environment. docs/stores.md tells more.""",
+    "pull": """\
+examples:
+  tagmine pull s3://my-bucket/fashion-tags fashion-tags
+  tagmine pull hf://datasets/me/fashion-tags fashion-tags
+
+Each file is compared with the manifest before it gets its name, and manifest.json comes last: run
+the same command again after an interruption. To query a datastore once, no pull is needed:
+tagmine query s3://my-bucket/fashion-tags photo.jpg keeps a copy in the cache.""",
     "verify": """\
 example:
   tagmine verify coco-tags
@@ -69,6 +86,18 @@ examples:
 
 Writes report.json with every number and index.html with plots and pictures; docs/validation.md
 says how to read them. Exits with 1 when the datastore falls short of the verdict's thresholds.""",
+    "shards": """\
+examples:
+  tagmine shards catalogue.csv --image-folder photos --out shop --caption-columns title,details \\
+      --key-column sku --tag-fields brand,category --vocabulary-fields brand
+  tagmine shards fashiongen_256_256_train.h5 --out fashiongen --poses one --num-workers 8
+  tagmine shards annotations/captions_val2017.json annotations/instances_val2017.json \\
+      --image-folder val2017 --out coco
+  tagmine shards my-dataset --out mine --split train --image-column photo
+
+Writes 00000.tar and so on, rejects/, vocabulary/ and, last, shards.json with the counts, and prints
+the tagmine build that goes on with them. Rows of one image are one sample. Run the same command
+again to go on after an interruption, or when the source has changed.""",
     "retrieve": """\
 examples:
   tagmine retrieve 'train/{00000..00066}.tar' --datastore cc3m-tags --out train-retrievals
@@ -79,6 +108,21 @@ examples:
 
 Writes parts/, rejects/ and, last, retrievals.json with the counts. Run the same command again to go
 on after an interruption. Rows of text only need no retrieval; they are counted.""",
+    "remove": """\
+examples:
+  tagmine remove coco-tags --keys takedown.txt
+
+A line of the file is a key as tagmine query prints it (coco/train-0000/000000089232), a glob of
+keys (coco/train-0000/*), an id, a URL, or the sha256 of an image file. Datastores hold no URLs and
+no pictures: for those the shards are read, img2dataset's fields url and sha256 of the JSON too.
+Nobody who opens the datastore afterwards sees the images, and tagmine build leaves them out. What
+is found nowhere is kept out, too.""",
+    "compact": """\
+example:
+  tagmine compact coco-tags
+
+Rewrites the parts, index shards, vocabulary and report that hold what tagmine remove took out.
+Hashes of keys stay, by which tagmine build knows what to leave out. Ids of the others stay.""",
     "jobs": """\
 examples:
   tagmine jobs cc3m-tags

@@ -6,7 +6,12 @@ import argparse
 
 from pipelines.filter_flags import add_caption_filters, add_clip_scores, add_min_clip_score
 from pipelines.index_flags import add_training_and_tuning
-from pipelines.options import DEFAULT_BATCH_SIZE, DEFAULT_CLIP_MODEL, DEFAULT_INDEX_MEMORY
+from pipelines.options import (
+    DEFAULT_ACCELERATOR,
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CLIP_MODEL,
+    DEFAULT_INDEX_MEMORY,
+)
 from pipelines.show_flags import add_annotations
 from tagmine.backends import DEPENDENCY
 from tagmine.samples import IMAGE_KEYS
@@ -44,7 +49,8 @@ def add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> No
         "--out",
         required=out_required,
         metavar="DIR",
-        help="folder of the datastore" + ("" if out_required else " (required without --show)"),
+        help="folder of the datastore, or a URL such as s3://bucket/name"
+        + ("" if out_required else " (required without --show)"),
     )
     add_members(group)
     group.add_argument(
@@ -147,6 +153,12 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
         "checkpoint; a folder in open_clip's local-dir layout; or demo (default: %(default)s)",
     )
     add_batching(group)
+    group.add_argument(
+        "--accelerator",
+        metavar="SPEC",
+        help="GPU of a Dataflow worker that embeds, in Beam's words, or none; workers that mine "
+        f"have none (default: {DEFAULT_ACCELERATOR})",
+    )
     add_clip_scores(group)
 
 
@@ -182,7 +194,7 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "running",
         "Beam's own options are passed on; write them as --name=value, for example "
-        "--runner=FlinkRunner --flink_master=host:8081.",
+        "--runner=FlinkRunner --flink_master=host:8081. docs/runners.md has whole commands.",
     )
     group.add_argument(
         "--runner",
@@ -195,7 +207,8 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="worker processes of the local runner (default: %(default)s)",
+        help="worker processes of the local runner, or machines that Dataflow starts with "
+        "(default: %(default)s)",
     )
 
 

@@ -16,8 +16,8 @@ from pipelines.options import EmbedOptions, InputOptions, MineOptions
 from pipelines.shards import Plan
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
-from tagmine.manifest import Manifest, TaggerPin
-from tagmine.samples import SampleFields
+from tagmine.manifest import Manifest
+from tagmine.samples import SampleFields, datastore_fields
 from tagmine.sources import Source, expand_shards, number_sources
 from tagmine.stage import open_source
 from tagmine.tagger import EMBEDDED_PIPELINE
@@ -50,18 +50,6 @@ def plan_query_shards(options: ValidateOptions, manifest: Manifest) -> QueryShar
     # Annotations are the datastore's, not of these images.
     fields = dataclasses.replace(datastore_fields(manifest.tagger), annotations_key=None)
     return QueryShards(tuple(sources), fields)
-
-
-def datastore_fields(pin: TaggerPin) -> SampleFields:
-    """Which members the datastore was made from, and so what its ids count."""
-    return SampleFields(
-        pin.image_keys,
-        pin.caption_key,
-        pin.json_key,
-        pin.caption_json_fields,
-        pin.tag_fields,
-        pin.annotations_key,
-    )
 
 
 def encoder_name(datastore: str, clip_model: str | None, manifest: Manifest) -> str:

@@ -26,6 +26,7 @@ from index.retrieve import LookUp, make_pin, retrieve_part
 from index.retrieve import RetrieveOptions as PartOptions
 from index.stack import Stack, open_stack
 from index.stack_plan import StackPlan
+from pipelines.code_version import check_code, code_version
 from pipelines.embed import threads_per_worker
 from pipelines.query_shards import encoder_name
 from pipelines.retrieve_options import RetrieveOptions
@@ -36,11 +37,13 @@ from pipelines.summary import print_count
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import locked, remove_leftovers
 from tagmine.manifest import StageCount, read_manifest, sum_counts, write_pin
+from tagmine.opened import local_folder
 from tagmine.parts import write_rejects
 from tagmine.rejects import RETRIEVE, Reject
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class RetrieveJob:
         pin: what the launcher found; the worker must find the same.
         num_threads: forward passes side by side on a CPU, None for one a core.
         progress: folder for heartbeats, if the worker shares it with the launcher.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -64,6 +68,7 @@ class RetrieveJob:
     pin: RetrievalPin
     num_threads: int | None
     progress: str | None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 class RetrieveShards(beam.PTransform):
@@ -83,6 +88,7 @@ class RetrieveShards(beam.PTransform):
 
 def _retrieve(source: Source, job: RetrieveJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         stack = shared.acquire(
             lambda: _open(job.datastores, job.clip_model, threads=job.num_threads)
         )
@@ -122,7 +128,7 @@ def run(options: RetrieveOptions, console: Console) -> None:
     check_runner(options.runner)
     part_options = _part_options(options)
     first = options.datastores.folders[0]
-    name = encoder_name(first, options.clip_model, read_manifest(Path(first)))
+    name = encoder_name(first, options.clip_model, read_manifest(local_folder(first)))
     plan = plan_retrieval(options, part_options.fields)
     stack = _open(options.datastores, name)
     if not len(stack):
@@ -132,7 +138,10 @@ def run(options: RetrieveOptions, console: Console) -> None:
     with locked(plan.root):
         remove_leftovers(plan.root)
         _begin(plan, pin)
-        folders = tuple(str(Path(folder).absolute()) for folder in options.datastores.folders)
+        folders = tuple(
+            folder if is_remote(folder) else str(Path(folder).absolute())
+            for folder in options.datastores.folders
+        )
         stores = dataclasses.replace(options.datastores, folders=folders)
         threads = threads_per_worker(options.runner)
         sized = options.instructions is None

@@ -13,7 +13,13 @@ from tagmine.errors import ConfigurationError
 from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
 from tagmine.printable import is_utf8
-from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
+from tuna_model.controls import Tuner
+from tuna_model.tag_source import (
+    SourceOptions,
+    add_source_flags,
+    read_source_options,
+    read_tuner,
+)
 
 TASKS = ("pope", "fashion-bench")
 # LLaVA-1.5's, for questions whose answer is a word.
@@ -40,6 +46,7 @@ class EvalOptions:
         max_new_tokens: of an answer.
         judge: URL of an endpoint, or "overlap"; for fashion-bench.
         judge_model: its model.
+        tuner: how tags are weighted.
 
     Raises:
         ConfigurationError: for a value that is none of its kind.
@@ -59,6 +66,7 @@ class EvalOptions:
     dtype: str = "auto"
     judge: str | None = None
     judge_model: str | None = None
+    tuner: Tuner = Tuner()
 
     def __post_init__(self) -> None:
         for flag, number in (
@@ -180,6 +188,7 @@ def read_options(arguments: argparse.Namespace) -> EvalOptions:
         arguments.dtype,
         arguments.judge,
         arguments.judge_model,
+        read_tuner(arguments),
     )
 
 
@@ -202,6 +211,8 @@ def run_card(options: EvalOptions) -> dict:
         "suffix": options.suffix,
         "max_new_tokens": options.max_new_tokens,
         "dtype": options.dtype,
+        "weighting": options.tuner.weighting,
+        "temperature": options.tuner.temperature,
     }
 
 

@@ -6,7 +6,7 @@ import bisect
 import functools
 import hashlib
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,7 +65,9 @@ class DatastoreRetriever:
 
     Attributes:
         stack: the open datastores, searched as one.
-        encoder: what pictures are embedded with.
+        encoder: the datastores' encoder.
+        embed: makes vectors [n, dim] of unit norm of pictures; the encoder, unless another way to
+            the same vectors is put in its place.
     """
 
     def __init__(
@@ -103,11 +105,9 @@ class DatastoreRetriever:
         self.stack = given if isinstance(given, Stack) else open_stack(given)
         self.encoder = encoder or self.stack.encoder
         self.stack.accept(self.encoder)
-
-    @property
-    def datastores(self) -> tuple[Datastore, ...]:
-        """The open datastores."""
-        return self.stack.datastores
+        self.embed: Callable[[Sequence[PIL.Image.Image]], np.ndarray] = functools.partial(
+            embed_pictures, self.encoder
+        )
 
     def retrieve(self, images: Sequence[PIL.Image.Image]) -> list[Retrieval]:
         """One retrieval for each picture, in order."""
@@ -115,7 +115,7 @@ class DatastoreRetriever:
 
         if not len(images):
             return []
-        vectors = embed_pictures(self.encoder, images)
+        vectors = self.embed(images)
         answers = look_up(self.stack, vectors, self._wanted).answers
         return [retrieval_of_answer(answer, self._wanted.max_tags) for answer in answers]
 

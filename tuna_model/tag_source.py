@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
 from index.stack_plan import parse_stack
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from index.retrievals import Retrieval
-    from tuna_model.controls import Control
+    from tuna_model.controls import Control, Tuner
+    from tuna_model.own_tower import OwnTower
     from tuna_model.retrieval import Retriever
 
 
@@ -65,7 +67,11 @@ class TagSource(Protocol):
     """What a control gives pictures."""
 
     def find(self, names: Sequence[str], images: Sequence[Image.Image]) -> list[Retrieval]:
-        """One retrieval for each picture; `names` are their paths below the image folder."""
+        """One retrieval for each picture; `names` are their paths below the image folder.
+
+        Raises:
+            UnknownImageError: for a picture that was not among those retrieved for beforehand.
+        """
 
 
 class _Nothing:
@@ -83,6 +89,23 @@ class _Stored:
 
     def find(self, names: Sequence[str], images: Sequence[Image.Image]) -> list[Retrieval]:
         return [self._stored.lookup(name) for name in names]
+
+    def key_of(self, path: str) -> str:
+        """The key of a photo: the longest end of its path that was retrieved for.
+
+        Raises:
+            ConfigurationError: when there is none.
+        """
+        parts = PurePath(path).parts
+        for start in range(len(parts)):
+            key = "/".join(parts[start:])
+            if key in self._stored:
+                return key
+        raise ConfigurationError(
+            f"--image {path}: --retrievals {self._stored.path} has {len(self._stored):,} images, "
+            "but none under this path or an end of it. Keys are the paths below the image folder "
+            "that tagmine retrieve was given; name the photo so, or give --datastore."
+        )
 
 
 class _Asked:
@@ -130,8 +153,15 @@ def check_max_tags(control: Control, options: SourceOptions, most: int) -> None:
         )
 
 
-def open_source(control: Control, options: SourceOptions) -> TagSource:
+def open_source(
+    control: Control, options: SourceOptions, tower: OwnTower | None = None
+) -> TagSource:
     """What gives the control its tags.
+
+    Args:
+        control: what the model is told.
+        options: where its tags come from.
+        tower: the model's, which looks pictures up itself where it is the datastore's encoder.
 
     Raises:
         ConfigurationError, DatastoreError: for folders that cannot be used.
@@ -140,11 +170,24 @@ def open_source(control: Control, options: SourceOptions) -> TagSource:
         return _Nothing()
     if control.source in ("retrieved", "captions") and options.retrievals is not None:
         return _Stored(options.retrievals)
-    return _Asked(open_retriever(control, options))
+    return _Asked(open_retriever(control, options, tower))
 
 
-def open_retriever(control: Control, options: SourceOptions) -> Retriever:
+def photo_key(source: TagSource, path: str) -> str:
+    """The name under which a source knows a photo anywhere on disk.
+
+    Raises:
+        ConfigurationError: when it was not retrieved for.
+    """
+    return source.key_of(path) if isinstance(source, _Stored) else path
+
+
+def open_retriever(
+    control: Control, options: SourceOptions, tower: OwnTower | None = None
+) -> Retriever:
     """What finds the control's tags for a picture, with the help of a datastore.
+
+    Args are those of `open_source`.
 
     Raises:
         ConfigurationError, DatastoreError: for folders that cannot be used.
@@ -158,6 +201,8 @@ def open_retriever(control: Control, options: SourceOptions) -> Retriever:
         encoder = load_encoder(options.clip_model)
     stores = parse_stack(options.datastores)
     found = DatastoreRetriever(stores, options.k, options.max_tags, encoder=encoder)
+    if tower is not None and tower.agrees_with(found.encoder):
+        found.embed = tower.look
     if control.source in ("retrieved", "captions"):
         return found
     texts = commonest_tags(found.datastores[0].vocabulary, options.vocabulary)
@@ -220,6 +265,29 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of random_tags (default: %(default)s)"
     )
+    group.add_argument(
+        "--weighting",
+        metavar="NAME",
+        help="how tags are weighted: none, softmax (the paper's), softmax_times_n or exponential "
+        "(default: the model's)",
+    )
+    group.add_argument(
+        "--temperature",
+        type=float,
+        metavar="TAU",
+        help="what cosines are multiplied by before that (default: the model's)",
+    )
+
+
+def read_tuner(arguments: argparse.Namespace) -> Tuner:
+    """The weighting that the parsed flags ask for.
+
+    Raises:
+        ConfigurationError: for one that there is not.
+    """
+    from tuna_model.controls import Tuner
+
+    return Tuner(arguments.weighting, arguments.temperature)
 
 
 def read_source_options(arguments: argparse.Namespace) -> SourceOptions:
