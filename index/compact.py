@@ -16,6 +16,7 @@ from index.publish import assemble_manifest
 from index.strike_report import strike_report
 from index.take_out import every_sample
 from index.thinning import copy_without
+from index.thumbnails import strike_thumbnails
 from index.training import thin_training
 from tagmine.errors import ConfigurationError
 from tagmine.layout import TRAINED_INDEX, part_of, shard_of
@@ -110,6 +111,7 @@ def _strike_parts(staging: Path, manifest: Manifest, removed: Removed, report: R
         if len(pending):
             report(f"rewriting {part.source}")
             struck = strike_part(staging, part.part, pending)
+            strike_thumbnails(staging, part.part, pending)
             trained += struck if card is not None and part.part in card.parts else 0
     thin_training(staging, trained)
     return trained if card is not None and card.vectors else 0
