@@ -147,39 +147,6 @@ def _belong_together(thumbnails: PartFooter, embedded: PartFooter) -> bool:
     return all(getattr(thumbnails, name) == getattr(embedded, name) for name in names)
 
 
-def strike_thumbnails(root: Path, part: int, removed: np.ndarray) -> None:
-    """Rewrite a part's thumbnails, if it has any, without some images, after its embeddings.
-
-    Args:
-        root: the datastore's folder.
-        part: which part.
-        removed: int64 [n], ids.
-
-    Raises:
-        DatastoreError: for a file that is damaged.
-    """
-    path = root / thumbnails_path(part)
-    if not path.is_file():
-        return
-    embedded = open_embeddings(root / embeddings_path(part)).footer
-    footer = _footer_of(embedded, read_thumbnails_footer(path).maker)
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(
-            temporary, THUMBNAILS_SCHEMA, compression="none", write_page_checksum=True
-        ) as writer,
-    ):
-        rows: list[tuple[int, bytes]] = []
-        for table in _groups(path):
-            kept = table.filter(pa.array(~np.isin(table.column("id").to_numpy(), removed)))
-            for row in kept.to_pylist():
-                rows.append((row["id"], row["jpeg"]))
-                if len(rows) == _GROUP_ROWS:
-                    _write_group(writer, rows)
-        _write_group(writer, rows)
-        writer.add_key_value_metadata(footer.to_metadata())
-
-
 def read_thumbnails_footer(path: Path) -> PartFooter:
     """What a file of thumbnails says of itself.
 
