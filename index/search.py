@@ -22,7 +22,7 @@ from index.shards import IndexShards
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import part_of
-from tagmine.manifest import FileCard, Manifest, read_manifest
+from tagmine.manifest import Manifest, PartCard, read_manifest
 from tagmine.parts import PartFooter, read_tags_footer
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from index.encoder import Encoder
+
+# A process of Linux maps 65,530 files by default; a datastore may have more parts.
+MAX_MAPPED_PARTS = 16_384
 
 
 class Datastore:
@@ -56,8 +59,8 @@ class Datastore:
         return self.manifest.images
 
     @cached_property
-    def _part_cards(self) -> dict[int, FileCard]:
-        return {part.part: part.tags for part in self.manifest.parts}
+    def _part_cards(self) -> dict[int, PartCard]:
+        return {part.part: part for part in self.manifest.parts}
 
     @cached_property
     def _parts_by_source(self) -> dict[str, int]:
@@ -197,15 +200,16 @@ class Datastore:
             DatastoreError: when the datastore has no such part, or it is damaged.
         """
         if part not in self._parts:
-            card = {p.part: p.embeddings for p in self.manifest.parts}.get(part)
-            if card is None:
+            if part not in self._part_cards:
                 raise DatastoreError(
                     f"{self.root} has no part {part}, which is the upper half of an id. Ask for "
                     "ids that a search of this datastore gave."
                 )
-            opened = open_embeddings(self.root / card.path)
+            opened = open_embeddings(self.root / self._part_cards[part].embeddings.path)
             self._check_maker(opened.footer, self.manifest.encoder.maker)
             check_unit_norm(opened)
+            if len(self._parts) >= MAX_MAPPED_PARTS:
+                del self._parts[next(iter(self._parts))]
             self._parts[part] = opened
         return self._parts[part]
 
@@ -240,7 +244,7 @@ class Datastore:
         for row_id in ids:
             by_part.setdefault(part_of(row_id), []).append(row_id)
         for number in sorted(by_part.keys() & self._part_cards.keys()):
-            card = self._part_cards[number]
+            card = self._part_cards[number].tags
             footer = read_tags_footer(self.root / card.path)
             self._check_maker(footer, self.manifest.tagger.maker)
             wanted = pa.array(by_part[number], pa.int64())

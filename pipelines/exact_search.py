@@ -95,9 +95,9 @@ def build(root: beam.Pipeline, job: ExactJob, parts: list[int], shards: list[int
     )
 
 
-def _manifest(job: ExactJob, shared: Shared) -> Manifest:
+def _hold(job: ExactJob, shared: Shared) -> _Held:
     # A manifest of many parts takes seconds to read.
-    return shared.acquire(lambda: _Held(read_manifest(Path(job.root)))).manifest
+    return shared.acquire(lambda: _Held(read_manifest(Path(job.root))))
 
 
 class _Held:
@@ -105,12 +105,13 @@ class _Held:
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
+        self.parts = {part.part: part for part in manifest.parts}
 
 
 def _scan(number: int, job: ExactJob, shared: Shared) -> Scan:
     queries = np.load(Path(job.scratch) / QUERIES, mmap_mode="r")
     root = Path(job.root)
-    card = next(part for part in _manifest(job, shared).parts if part.part == number)
+    card = _hold(job, shared).parts[number]
     try:
         embeddings = open_embeddings(root / card.embeddings.path)
         kept = indexed_rows(root, card)
@@ -148,7 +149,7 @@ def _write_scan(scan: Scan | None, job: ExactJob) -> None:
 
 
 def _examine(number: int, job: ExactJob, shared: Shared) -> None:
-    manifest = _manifest(job, shared)
+    manifest = _hold(job, shared).manifest
     health = check_shard(Path(job.root), manifest, searched_files(manifest)[number])
     write_atomically(_health_path(job, number), TypeAdapter(ShardHealth).dump_json(health))
 
