@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test bench bench-index study tags-page lint clean
+.PHONY: setup demo test engines faults fuzz bench bench-index study tags-page lint clean
 
 setup: .venv/ready
 
@@ -23,6 +23,22 @@ demo: setup
 test: setup lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
+# Flink, Spark and Prism: fetches 800 MB into ~/.cache/tagmine-engines and compiles Prism, once.
+engines: setup
+	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
+	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py
+
+# Processes killed at random moments; docs/reliability.md.
+KILLS ?= 100
+faults: setup
+	$(BIN)/python -m campaigns.kills --kills $(KILLS)
+
+# Each of the targets in campaigns/targets.py for so many seconds. FUZZ keeps inputs between runs.
+SECONDS ?= 300
+FUZZ ?= fuzz-out
+fuzz: setup
+	$(BIN)/python -m campaigns.fuzz --seconds $(SECONDS) --work $(FUZZ)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,6 +56,7 @@ bench-index: setup
 	$(BIN)/python -m benchmarks.index_build --count 1000000
 	$(BIN)/python -m benchmarks.index_search --count 1000000 --key IVF2048,PQ32x8 --threads 1
 	$(BIN)/python -m benchmarks.index_memory --counts 250000 1000000 4000000
+	$(BIN)/python -m benchmarks.take_out_memory --counts 250000 1000000
 
 # docs/study.md: under half an hour on two quiet cores. Stages that are finished are kept in study-out.
 study: setup
@@ -51,4 +68,4 @@ tags-page: setup
 	$(BIN)/python -m benchmarks.tags_page --data $(DATA)
 
 clean:
-	rm -rf demo-out study-out build dist *.egg-info
+	rm -rf demo-out study-out fuzz-out build dist *.egg-info

@@ -20,9 +20,10 @@ import numpy as np
 
 from benchmarks.index_measure import AnonymousPeak, K, open_parts
 from index.build import fill_shard, plan_shards, remove_other_shards
+from index.files import open_index
 from index.publish import assemble_manifest
 from index.search import open_datastore
-from index.shards import IndexShards, open_index
+from index.shards import IndexShards
 from index.spec import choose_spec
 from index.training import train_index
 from tagmine.layout import TRAINED_INDEX, index_shard_path

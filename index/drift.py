@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 
 from index.factory import list_count
-from index.files import read_card
+from index.files import read_card, read_index
 from index.shards import inverted_lists_of, transform
 from index.training import sample_rows
 from tagmine.embeddings import EmbeddingsParts
@@ -44,7 +44,7 @@ def measure_drift(root: Path, parts: Sequence[int]) -> DriftCard | None:
     everything = _sample(EmbeddingsParts(root, parts))
     if not len(added):
         return None
-    index = faiss.read_index(str(root / TRAINED_INDEX))
+    index = read_index(root / TRAINED_INDEX)
     # Of equal size, since a sample spread over many lists looks uneven the smaller it is.
     size = min(len(old), len(everything))
     return DriftCard(

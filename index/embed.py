@@ -13,9 +13,10 @@ from index.clip_scores import ClipScorer, read_texts, text_limits, texts_fingerp
 from index.images import ImageLimits, ImageRejected
 from tagmine.embeddings import open_embeddings, write_embeddings
 from tagmine.errors import DatastoreError
-from tagmine.layout import embeddings_path
+from tagmine.layout import embeddings_path, under_way
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter
+from tagmine.removed import NOTHING, Identities
 from tagmine.samples import Sample, SampleFields, read_samples
 from tagmine.sources import Source
 from tagmine.stage import (
@@ -28,7 +29,9 @@ from tagmine.stage import (
 )
 
 if TYPE_CHECKING:
+    from index.embedding import Outcome
     from index.encoder import Encoder
+    from tagmine.archive import HashingReader
 
 STAGE = "embed"
 
@@ -74,6 +77,7 @@ def embed_part(
     options: EmbedOptions,
     encoder: Encoder,
     report: ReportProgress = ignore_progress,
+    removed: Identities = NOTHING,
 ) -> PartResult:
     """Make the embeddings part of a shard, unless a current one is there already.
 
@@ -83,6 +87,7 @@ def embed_part(
         options: which member is the image, and how images are batched.
         encoder: the CLIP image tower.
         report: told of the progress.
+        removed: samples that were taken out and are left out.
 
     Returns:
         The part's footer, and whether it was made now.
@@ -92,21 +97,39 @@ def embed_part(
     """
     target = root / embeddings_path(source.part)
     maker = embed_fingerprint(encoder, options)
-    finished = _finished_footer(target)
-    if finished and is_current(finished, root, source, maker, report):
-        return PartResult(source.part, False, finished)
+    with under_way(target) as died:
+        finished = _finished_footer(target)
+        if finished and is_current(finished, root, source, maker, report):
+            return PartResult(source.part, False, finished)
+        footer = _make_part(root, source, options, encoder, report, removed, isolated=died)
+    return PartResult(source.part, True, footer)
+
+
+def _make_part(
+    root: Path,
+    source: Source,
+    options: EmbedOptions,
+    encoder: Encoder,
+    report: ReportProgress,
+    removed: Identities,
+    isolated: bool,
+) -> PartFooter:
+    maker = embed_fingerprint(encoder, options)
     ledger = PartLedger(root, source, STAGE, options.fields, maker)
     limits = {key: options.limits.max_bytes for key in options.fields.image_keys}
     if options.clip_scores:
         limits |= text_limits(options.fields)
+    limits = removed.limits(options.fields) | limits
     with open_source(source) as stream:
         samples = read_samples(stream, options.fields, limits)
-        images = _images(samples, options, ledger)
-        ids, keys, vectors, scores = _embed(images, options, encoder, ledger, stream, report)
+        images = _images(samples, options, ledger, removed)
+        batches = _embed(images, options, encoder, isolated)
+        ids, keys, vectors, scores = _collect(batches, options, encoder, ledger, stream, report)
         footer = ledger.close(stream, len(ids))
         report(stream.bytes_read, ledger.read)
+        target = root / embeddings_path(source.part)
         write_embeddings(target, ids, keys, vectors, footer, scores)
-    return PartResult(source.part, True, footer)
+    return footer
 
 
 def _finished_footer(path: Path) -> PartFooter | None:
@@ -120,13 +143,15 @@ def _finished_footer(path: Path) -> PartFooter | None:
 
 
 def _images(
-    samples: Iterator[Sample], options: EmbedOptions, ledger: PartLedger
+    samples: Iterator[Sample], options: EmbedOptions, ledger: PartLedger, removed: Identities
 ) -> Iterator[tuple[_Origin, bytes]]:
     fields = options.fields
     for sample in samples:
         row_id, key = ledger.identify(sample.position, sample.key)
         data = next((sample.members[k] for k in fields.image_keys if k in sample.members), None)
-        if sample.problem:
+        if removed.found_in(key, sample.members, fields):
+            ledger.leave_out()
+        elif sample.problem:
             ledger.reject(row_id, key, *sample.problem)
         elif data is None:
             found = ", ".join("." + extension for extension in sample.extensions)
@@ -137,27 +162,32 @@ def _images(
 
 
 def _embed(
-    images: Iterator[tuple[_Origin, bytes]],
-    options: EmbedOptions,
-    encoder: Encoder,
-    ledger: PartLedger,
-    stream,
-    report: ReportProgress,
-) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray | None]:
+    images: Iterator[tuple[_Origin, bytes]], options: EmbedOptions, encoder: Encoder, isolated: bool
+) -> Iterator[list[tuple[_Origin, Outcome]]]:
     from index.embedding import embed_stream
 
-    scorer = ClipScorer(encoder) if options.clip_scores else None
-
-    ids: list[int] = []
-    keys: list[str] = []
-    vectors: list[np.ndarray] = []
-    batches = embed_stream(
+    return embed_stream(
         encoder,
         images,
         batch_size=options.batch_size,
         num_prepro_workers=options.num_prepro_workers,
         limits=options.limits,
+        isolated=isolated,
     )
+
+
+def _collect(
+    batches: Iterator[list[tuple[_Origin, Outcome]]],
+    options: EmbedOptions,
+    encoder: Encoder,
+    ledger: PartLedger,
+    stream: HashingReader,
+    report: ReportProgress,
+) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray | None]:
+    scorer = ClipScorer(encoder) if options.clip_scores else None
+    ids: list[int] = []
+    keys: list[str] = []
+    vectors: list[np.ndarray] = []
     for batch in batches:
         for (row_id, key, texts), outcome in batch:
             if isinstance(outcome, ImageRejected):

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from index.encoder import Encoder
 from index.images import ImageLimits, ImageRejected, decode_image
+from index.isolated_decoding import IsolatedDecoding
 
 T = TypeVar("T")
 Outcome = np.ndarray | ImageRejected
+_Decode = Callable[[bytes], np.ndarray | ImageRejected]
 
 _BATCHES_AHEAD = 2
 
@@ -41,6 +46,7 @@ def embed_stream(
     batch_size: int,
     num_prepro_workers: int,
     limits: ImageLimits,
+    isolated: bool = False,
 ) -> Iterator[list[tuple[T, Outcome]]]:
     """Embed pictures in the order given, with bounded memory.
 
@@ -58,6 +64,8 @@ def embed_stream(
             small; everywhere, half of how many are held at once.
         num_prepro_workers: decoding threads.
         limits: what a picture may cost.
+        isolated: whether each thread decodes in a process of its own, so that a picture that
+            takes its decoder down is rejected; slower, and the same pixels.
 
     Yields:
         For each pass, (tag, float16 [dim] of unit norm, or why the picture was rejected).
@@ -75,8 +83,11 @@ def embed_stream(
         num_prepro_workers, thread_name_prefix="tagmine-decode"
     )
     under_way: collections.deque[_Pass[T]] = collections.deque()
-    try:
-        decoded = _decode_ahead(encoder, iter(items), decoders, batch_size, limits)
+    with contextlib.ExitStack() as stack:
+        decode = _decoder(encoder, limits, isolated, stack)
+        stack.callback(_end, decoders, under_way)
+        ahead = max(_BATCHES_AHEAD * batch_size, encoder.rows_per_pass(batch_size))
+        decoded = _decode_ahead(iter(items), decode, decoders, ahead)
         for entries, pixels in _cut(decoded, encoder, batch_size):
             vectors = encoder.submit_images(np.stack(pixels)) if pixels else None
             under_way.append(_Pass(entries, vectors))
@@ -85,28 +96,41 @@ def embed_stream(
                 yield under_way.popleft().outcomes()
         while under_way:
             yield under_way.popleft().outcomes()
-    finally:
-        decoders.shutdown(wait=True, cancel_futures=True)
-        for running in under_way:
-            if running.vectors:
-                running.vectors.cancel()
 
 
-def _decode_ahead(
-    encoder: Encoder,
-    items: Iterator[tuple[T, bytes]],
-    decoders: concurrent.futures.Executor,
-    batch_size: int,
-    limits: ImageLimits,
-) -> Iterator[tuple[T, np.ndarray | ImageRejected]]:
+def _end(decoders: concurrent.futures.Executor, under_way: Iterable[_Pass]) -> None:
+    decoders.shutdown(wait=True, cancel_futures=True)
+    for running in under_way:
+        if running.vectors:
+            running.vectors.cancel()
+
+
+def _decoder(
+    encoder: Encoder, limits: ImageLimits, isolated: bool, stack: contextlib.ExitStack
+) -> _Decode:
+    side = encoder.image_size
+    to_picture: Callable[[bytes], Image.Image] = functools.partial(
+        decode_image, limits=limits, shortest_side=side
+    )
+    if isolated:
+        to_picture = stack.enter_context(IsolatedDecoding(limits, side)).decode
+
     def decode(data: bytes) -> np.ndarray | ImageRejected:
         try:
-            return encoder.preprocess(decode_image(data, limits, encoder.image_size))
+            return encoder.preprocess(to_picture(data))
         except ImageRejected as rejected:
             # The traceback would keep the picture's bytes for as long as the reject is kept.
             return rejected.with_traceback(None)
 
-    ahead = max(_BATCHES_AHEAD * batch_size, encoder.rows_per_pass(batch_size))
+    return decode
+
+
+def _decode_ahead(
+    items: Iterator[tuple[T, bytes]],
+    decode: _Decode,
+    decoders: concurrent.futures.Executor,
+    ahead: int,
+) -> Iterator[tuple[T, np.ndarray | ImageRejected]]:
     pending: collections.deque[tuple[T, concurrent.futures.Future]] = collections.deque()
     while True:
         for tag, data in itertools.islice(items, ahead - len(pending)):

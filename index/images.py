@@ -25,6 +25,9 @@ MAX_JPEG_SCANS = 500
 # those of the full decode. A margin of 2 would leave photos of this size without the gain.
 DRAFT_MARGIN = 1
 
+# RGB and what the decoder holds beside it.
+_BYTES_A_PIXEL = 6
+
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -107,12 +110,39 @@ def decode_image(data: bytes, limits: ImageLimits, shortest_side: int | None = N
 
     Raises:
         ImageRejected: for anything that is not such a picture, is damaged, or exceeds a limit.
+        MemoryError: when it may be a good picture, but there is not enough memory to tell.
     """
     if len(data) > limits.max_bytes:
         raise ImageRejected(
             "image_too_large", f"{len(data)} bytes; the limit is {limits.max_bytes}"
         )
     _check_canvas(_webp_canvas(data), limits)
+    try:
+        return _decode(data, limits, shortest_side)
+    except ImageRejected as rejected:
+        # Where memory is short, decoders fail at good pictures, and not all of them say why.
+        if rejected.reason != "image_undecodable":
+            raise
+        _check_memory(limits, rejected)
+        return _decode(data, limits, shortest_side)
+
+
+def _check_memory(limits: ImageLimits, rejected: ImageRejected) -> None:
+    """Tell a picture that cannot be decoded from one that there is no memory for.
+
+    Raises:
+        MemoryError: when the largest picture that is allowed would not fit.
+    """
+    try:
+        np.empty(limits.max_pixels * _BYTES_A_PIXEL, np.uint8)
+    except MemoryError as error:
+        raise MemoryError(
+            f"decoding a picture takes up to {limits.max_pixels * _BYTES_A_PIXEL:,} bytes, which "
+            f"are not to be had; what the decoder said: {rejected.detail}"
+        ) from error
+
+
+def _decode(data: bytes, limits: ImageLimits, shortest_side: int | None) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_canvas(image.size, limits)

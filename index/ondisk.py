@@ -12,9 +12,10 @@ from pathlib import Path
 import faiss
 
 from index.factory import create_index
-from index.shards import inverted_lists_of, open_index
+from index.files import open_index, read_index
+from index.shards import inverted_lists_of
 from tagmine.errors import ConfigurationError
-from tagmine.layout import MERGED_INDEX, MERGED_LISTS, TRAINED_INDEX, atomic_path
+from tagmine.layout import MERGED_INDEX, MERGED_LISTS, TRAINED_INDEX, atomic_path, remove_file
 from tagmine.manifest import FileCard
 from tagmine.parts import file_sha256
 
@@ -45,7 +46,7 @@ def merge_on_disk(root: Path, shards: Sequence[str]) -> None:
         root: the datastore's folder.
         shards: paths of the index shards in it, in order.
     """
-    merged = faiss.read_index(str(root / TRAINED_INDEX))
+    merged = read_index(root / TRAINED_INDEX)
     inverted = inverted_lists_of(merged)
     opened = [open_index(root / path) for path in shards]
     lists = faiss.InvertedListsPtrVector()
@@ -91,7 +92,7 @@ def remove_unmerged(root: Path, merged: Sequence[FileCard]) -> None:
     """Delete a merged index that the manifest does not have."""
     if not merged:
         for path in (MERGED_INDEX, MERGED_LISTS):
-            (root / path).unlink(missing_ok=True)
+            remove_file(root / path)
 
 
 def open_merged(path: Path) -> faiss.Index:
@@ -101,7 +102,9 @@ def open_merged(path: Path) -> faiss.Index:
         RuntimeError: when FAISS cannot read it.
     """
     # Not FAISS's own way to find the file beside the index: that prints to standard output.
-    index = faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY)
+    index = read_index(
+        path, faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY, lists_beside=True
+    )
     lists = faiss.downcast_InvertedLists(inverted_lists_of(index).invlists)
     if not isinstance(lists, faiss.OnDiskInvertedLists):
         raise RuntimeError("its lists are not on disk")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import faiss
 import numpy as np
 
 from index.factory import cause_of, metric_name, metrics_of
+from index.files import open_index
 from index.ondisk import open_merged
-from index.shards import open_index
 from tagmine.embeddings import EmbeddingsPart
 from tagmine.errors import DatastoreError
 from tagmine.manifest import FileCard, Manifest
@@ -26,6 +25,10 @@ FULL_CHECK_BYTES = 32 << 20
 NORM_TOLERANCE = 2e-3
 REPAIR = "Run tagmine build again with the same shards to mend it; finished parts are kept."
 _ROWS_CHECKED = 8
+_LINK = (
+    "is a link or another thing that is no plain file or folder, and a datastore reads nothing "
+    "outside of its folder. Copy it with what its links lead to, as cp -rL does."
+)
 
 
 def check_files(root: Path, manifest: Manifest) -> None:
@@ -35,17 +38,17 @@ def check_files(root: Path, manifest: Manifest) -> None:
         DatastoreError: for a file that is missing or altered.
     """
     cards = manifest.files()
+    _check_folders(root, cards)
     for card in cards:
-        size = _size(f"{root}/{card.path}")
-        if size is None:
-            raise DatastoreError(f"{root}: {card.path} is missing. {REPAIR}")
+        size = plain_size(root, card.path)
         if size != card.bytes:
             raise DatastoreError(
                 f"{root}: {card.path} has {size:,} bytes, the manifest says {card.bytes:,}. "
                 f"{REPAIR}"
             )
     if sum(card.bytes for card in cards) > FULL_CHECK_BYTES:
-        cards = [card for card in cards if card.path.endswith(".json")]
+        removed = manifest.removed and manifest.removed.file
+        cards = [card for card in cards if card.path.endswith(".json") or card == removed]
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda card: file_sha256(root / card.path), cards)
         for card, sha256 in zip(cards, found, strict=True):
@@ -56,13 +59,27 @@ def check_files(root: Path, manifest: Manifest) -> None:
                 )
 
 
-def _size(path: str) -> int | None:
-    """Bytes of a file, None where there is none; asked once, of half a million files perhaps."""
+def _check_folders(root: Path, cards: Sequence[FileCard]) -> None:
+    """A link of a stranger leads to any file that we can read, or to a pipe that never ends."""
+    inner = {str(parent) for card in cards for parent in PurePosixPath(card.path).parents} - {"."}
+    for folder in sorted(inner):
+        if (root / folder).is_symlink():
+            raise DatastoreError(f"{root}: {folder} {_LINK}")
+
+
+def plain_size(root: Path, path: str) -> int:
+    """Bytes of a file of a datastore.
+
+    Raises:
+        DatastoreError: when it is missing, or is a link or another thing that is no plain file.
+    """
     try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+        found = (root / path).lstat()
+    except OSError as error:
+        raise DatastoreError(f"{root}: {path} is missing. {REPAIR}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DatastoreError(f"{root}: {path} {_LINK}")
+    return found.st_size
 
 
 def open_shards(root: Path, manifest: Manifest) -> list[faiss.Index]:
@@ -105,6 +122,8 @@ def _open_shard(
             f"no cosines. {REPAIR}"
         )
     inverted = faiss.try_extract_index_ivf(shard)
+    if not (shard.is_trained and (inverted is None or inverted.is_trained)):
+        raise DatastoreError(f"{path} says that it is not trained, so it cannot answer. {REPAIR}")
     if inverted is not None:
         inverted.nprobe = manifest.index.nprobe
     return shard

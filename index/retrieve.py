@@ -25,9 +25,9 @@ from index.retrieval_folder import (
 from index.retrievals import Retrieval, retrieval_of_answer, write_retrievals
 from tagmine.archive import HashingReader
 from tagmine.errors import DatastoreError
-from tagmine.layout import FORMAT_VERSION
+from tagmine.layout import FORMAT_VERSION, MANIFEST, under_way
 from tagmine.manifest import fingerprint
-from tagmine.parts import PartFooter
+from tagmine.parts import PartFooter, file_sha256
 from tagmine.rejects import RETRIEVE
 from tagmine.samples import SampleFields, read_samples
 from tagmine.sources import Source
@@ -44,6 +44,7 @@ from tagmine.stage import (
 if TYPE_CHECKING:
     from index.pooling import Answer
     from index.search import Datastore
+    from index.stack import Stack
 
 # Images that are looked up together, so that tag tables are read once for all of them.
 _BLOCK = 2048
@@ -116,7 +117,7 @@ class _Picture:
 
 
 def look_up(
-    datastore: Datastore,
+    datastore: Datastore | Stack,
     vectors: np.ndarray,
     wanted: LookUp,
     names: Sequence[Sequence[str]] = (),
@@ -124,7 +125,7 @@ def look_up(
     """What the datastore knows of images.
 
     Args:
-        datastore: where they are looked up.
+        datastore: where they are looked up; one, or several as a stack.
         vectors: [n, dim], of unit norm.
         wanted: how much, and what is left out.
         names: for each image the keys that the datastore may have it under.
@@ -146,22 +147,27 @@ def look_up(
     return LookedUp(datastore.answers(ids, scores), len(copied), sum(map(bool, own or ())))
 
 
-def _own_ids(datastore: Datastore, names: Sequence[Sequence[str]]) -> list[list[int]]:
+def _own_ids(datastore: Datastore | Stack, names: Sequence[Sequence[str]]) -> list[list[int]]:
     # All at once: each look-up of keys goes through those of their part.
     found = datastore.locate(datastore.ids_of([name for listed in names for name in listed]))
-    by_key: dict[str, int] = {origin.key: row_id for row_id, origin in found.items()}
-    return [[by_key[name] for name in listed if name in by_key] for listed in names]
+    by_key: dict[str, list[int]] = {}
+    for row_id, origin in found.items():
+        by_key.setdefault(origin.key, []).append(row_id)
+    return [[i for name in listed for i in by_key.get(name, ())] for listed in names]
 
 
-def make_pin(datastore: Datastore, options: RetrieveOptions, manifest_sha256: str) -> RetrievalPin:
-    """What parts are made with, for an open datastore whose encoder is loaded."""
-    card, wanted = datastore.encoder.card, options.look_up
+def make_pin(stack: Stack, options: RetrieveOptions) -> RetrievalPin:
+    """What parts are made with, for open datastores whose encoder is loaded."""
+    hashes = [file_sha256(datastore.root / MANIFEST) for datastore in stack.datastores]
+    several = fingerprint(hashes, stack.weights, stack.shares)
+    manifest_sha256 = hashes[0] if len(hashes) == 1 else several
+    card, wanted = stack.encoder.card, options.look_up
     made_with = (manifest_sha256, card.fingerprint, card.precision, dataclasses.asdict(wanted))
     limits = dataclasses.asdict(options.limits)
     return RetrievalPin(
         format="tagmine-retrievals",
         format_version=FORMAT_VERSION,
-        datastore=datastore.manifest.name,
+        datastore="+".join(each.manifest.name for each in stack.datastores),
         datastore_sha256=manifest_sha256,
         clip_model=card.clip_model,
         encoder=card.fingerprint,
@@ -178,7 +184,7 @@ def retrieve_part(
     root: Path,
     source: Source,
     options: RetrieveOptions,
-    datastore: Datastore,
+    datastore: Stack,
     pin: RetrievalPin,
     report: ReportProgress = ignore_progress,
 ) -> PartResult:
@@ -206,22 +212,24 @@ def retrieve_part(
             yield stream
 
     target = root / retrievals_path(source.part)
-    finished = _finished_footer(target)
-    if finished and is_current(finished, root, source, pin.maker, report, open_input):
-        return PartResult(source.part, False, finished)
-    ledger = PartLedger(root, source, RETRIEVE, options.fields, pin.maker)
-    with open_input(source) as stream:
-        maker = _PartMaker(source, options, datastore, ledger, stream, report)
-
-        def close(written: int) -> dict[bytes, bytes]:
-            maker.footer = ledger.close(stream, written)
-            return to_metadata(
-                maker.footer, RetrievalFooter(pin, maker.with_copies, maker.with_own_key)
-            )
-
-        write_retrievals(target, maker.rows(), close)
-        report(stream.bytes_read, ledger.read)
+    with under_way(target) as died:
+        finished = _finished_footer(target)
+        if finished and is_current(finished, root, source, pin.maker, report, open_input):
+            return PartResult(source.part, False, finished)
+        ledger = PartLedger(root, source, RETRIEVE, options.fields, pin.maker)
+        with open_input(source) as stream:
+            maker = _PartMaker(source, options, datastore, ledger, stream, report, isolated=died)
+            _write_part(target, maker, pin)
+            report(stream.bytes_read, ledger.read)
     return PartResult(source.part, True, maker.footer)
+
+
+def _write_part(target: Path, maker: _PartMaker, pin: RetrievalPin) -> None:
+    def close(written: int) -> dict[bytes, bytes]:
+        counts = RetrievalFooter(pin, maker.with_copies, maker.with_own_key)
+        return to_metadata(maker.close(written), counts)
+
+    write_retrievals(target, maker.rows(), close)
 
 
 def _finished_footer(path: Path) -> PartFooter | None:
@@ -243,10 +251,11 @@ class _PartMaker:
         self,
         source: Source,
         options: RetrieveOptions,
-        datastore: Datastore,
+        datastore: Stack,
         ledger: PartLedger,
         stream: HashedInput,
         report: ReportProgress,
+        isolated: bool,
     ) -> None:
         self._source = source
         self._options = options
@@ -254,7 +263,13 @@ class _PartMaker:
         self._ledger = ledger
         self._stream = stream
         self._report = report
+        self._isolated = isolated
         self.with_copies = self.with_own_key = 0
+
+    def close(self, written: int) -> PartFooter:
+        """Write the rejects, and keep the footer that the part is to carry."""
+        self.footer = self._ledger.close(self._stream, written)
+        return self.footer
 
     def rows(self) -> Iterator[tuple[str, Retrieval]]:
         """Key and retrieval of every image that can be used, in order."""
@@ -278,6 +293,7 @@ class _PartMaker:
             batch_size=self._options.batch_size,
             num_prepro_workers=self._options.num_prepro_workers,
             limits=self._options.limits,
+            isolated=self._isolated,
         )
         for batch in batches:
             for picture, outcome in batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import faiss
 import numpy as np
@@ -202,15 +201,6 @@ def search_lists(
         faiss.SearchParametersIVF(nprobe=lists.shape[1]),
     )
     return scores, ids
-
-
-def open_index(path: Path) -> faiss.Index:
-    """An index file, memory-mapped: opening it reads next to nothing.
-
-    Raises:
-        RuntimeError: when FAISS cannot read it.
-    """
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
 
 
 def _check_one_training(inverted: Sequence[faiss.IndexIVF]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from index import gpu
 from index.factory import create_index, list_count
-from index.files import IndexFileCard, read_card, write_index
+from index.files import IndexFileCard, read_card, write_card, write_index
 from index.spec import DEFAULT_TRAINING_BYTES, training_size
 from tagmine.embeddings import EmbeddingsParts
 from tagmine.errors import ConfigurationError, DatastoreError
@@ -47,14 +48,16 @@ def train_index(
         ConfigurationError: for an index that cannot be made, or too few vectors to train it.
     """
     kept = current_training(root, parts, index_key)
-    if kept is not None and set(kept.parts) != set(parts) and not retrain:
+    # What was taken out since changes no training; only --retrain makes one that never saw it.
+    grown = kept is not None and set(kept.parts) != set(parts)
+    if kept is not None and (grown or kept.thinned) and not retrain:
         return False
     opened = EmbeddingsParts(root, parts)
     dim = opened.dim
     count = sum(opened.rows)
     index = create_index(index_key, dim)
     size = training_size(index_key, list_count(index), count, max_bytes // (4 * dim))
-    if kept is not None and (set(kept.parts), kept.vectors) == (set(parts), size):
+    if kept is not None and not grown and not kept.thinned and kept.vectors == size:
         return False
     if size:
         gpu.train(index, sample_rows(opened, size), gpu.plan_gpus(list_count(index), dim))
@@ -101,8 +104,26 @@ def _draw(counts: Sequence[int], size: int, seed: int) -> list[np.ndarray]:
     return [rows - start for rows, start in zip(by_part, starts, strict=True)]
 
 
-def trained_ids(root: Path) -> np.ndarray:
+def thin_training(root: Path, thinned: int) -> None:
+    """Say that the trained index belongs to its parts also after images were taken out of them.
+
+    Args:
+        root: the folder, with the trained index, its card, and the parts as they are now.
+        thinned: how many vectors were taken out of them.
+    """
+    card = read_card(root / TRAINED_INDEX)
+    if card is None or not thinned:
+        return
+    opened = EmbeddingsParts(root, card.parts)
+    maker = _maker(card.index_key, opened, card.vectors)
+    thinner = dataclasses.replace(card, maker=maker, thinned=card.thinned + thinned)
+    write_card(root / TRAINED_INDEX, thinner)
+
+
+def trained_ids(root: Path) -> np.ndarray | None:
     """The ids int64 [n] of the vectors that the trained index was trained on, ascending.
+
+    None where images were taken out since: which of the others it saw cannot be told.
 
     Args:
         root: the datastore's folder, with the trained index current.
@@ -115,6 +136,8 @@ def trained_ids(root: Path) -> np.ndarray:
         raise DatastoreError(f"{root / TRAINED_INDEX} is missing or damaged; run tagmine index.")
     if not card.vectors:
         return np.empty(0, np.int64)
+    if card.thinned:
+        return None
     opened = EmbeddingsParts(root, card.parts)
     drawn = _draw(opened.rows, card.vectors, _SEED)
     return np.sort(np.concatenate([p.ids[rows] for p, rows in zip(opened, drawn, strict=True)]))

@@ -11,6 +11,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from index.build import ShardPlan, fill_shard, keep_shards, plan_shards, remove_other_shards
+from index.card import write_card
 from index.factory import create_index, list_count, predict_bytes, vectors_per_shard
 from index.files import read_card
 from index.gpu import plan_gpus
@@ -18,11 +19,13 @@ from index.ondisk import check_mergeable, remove_unmerged
 from index.publish import assemble_manifest
 from index.spec import FLAT_BELOW, choose_spec, parse_bytes, training_size
 from index.training import current_training, train_index
+from pipelines.code_version import check_code, code_version
+from pipelines.failures import explained
 from pipelines.index_finish import finish
 from pipelines.job_log import JobCounts, log_job
 from pipelines.options import IndexOptions
-from pipelines.progress import Watch
-from pipelines.runner import check_runner, run_job
+from pipelines.progress import Watch, failure_folder, recorded
+from pipelines.runner import check_runner, is_local, run_job
 from pipelines.summary import print_count, print_vocabulary
 from tagmine.embeddings import EmbeddingsParts
 from tagmine.errors import ConfigurationError, DatastoreError
@@ -31,9 +34,13 @@ from tagmine.layout import (
     MANIFEST,
     TAGGER_PIN,
     TRAINED_INDEX,
+    card_path,
     embeddings_path,
+    index_shard_path,
     locked,
     output_folder,
+    rejects_path,
+    remove_leftovers,
     shard_of,
     tags_path,
 )
@@ -45,7 +52,9 @@ from tagmine.manifest import (
     read_pin,
     write_manifest,
 )
+from tagmine.mirror import address_of, bring_back, working_folder
 from tagmine.sources import Source, read_sources
+from tagmine.staging import finish_if_staged, remove_unnamed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +69,8 @@ class IndexJob:
         min_clip_score: lowest CLIP score of an image that is indexed, None for no limit.
         retrain: whether an earlier training on some of the parts is made anew.
         max_training_bytes: what the training sample may take in memory.
+        failures: folder that a failure is recorded in, if the worker shares it with the launcher.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
@@ -69,6 +80,8 @@ class IndexJob:
     min_clip_score: float | None
     retrain: bool
     max_training_bytes: int
+    failures: str | None = None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
@@ -84,13 +97,16 @@ def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
 
 
 def _train(job: IndexJob) -> IndexJob:
-    train_index(
-        Path(job.root),
-        job.parts,
-        job.index_key,
-        retrain=job.retrain,
-        max_bytes=job.max_training_bytes,
-    )
+    with recorded(job.failures), explained():
+        check_code(job.code)
+        needed = [embeddings_path(part) for part in job.parts]
+        train_index(
+            working_folder(job.root, [*needed, TRAINED_INDEX, card_path(TRAINED_INDEX)]),
+            job.parts,
+            job.index_key,
+            retrain=job.retrain,
+            max_bytes=job.max_training_bytes,
+        )
     return job
 
 
@@ -99,7 +115,14 @@ def _list_shards(job: IndexJob) -> Iterator[ShardPlan]:
 
 
 def _fill(plan: ShardPlan, job: IndexJob) -> int:
-    fill_shard(Path(job.root), plan, job.index_key, job.min_clip_score)
+    with recorded(job.failures), explained():
+        check_code(job.code)
+        target = index_shard_path(plan.shard)
+        needed = [TRAINED_INDEX, card_path(TRAINED_INDEX), target, card_path(target)]
+        for part in plan.parts:
+            needed += [embeddings_path(part), tags_path(part), rejects_path("index", part)]
+        folder = working_folder(job.root, needed)
+        fill_shard(folder, plan, job.index_key, job.min_clip_score)
     return plan.shard
 
 
@@ -122,6 +145,7 @@ def run(options: IndexOptions, console: Console) -> None:
     if not sources:
         raise ConfigurationError(f"{root}: there is nothing to index; run mine and embed first.")
     with locked(root):
+        finish_if_staged(root)
         index(options, root, sources, console)
 
 
@@ -130,6 +154,7 @@ def index(
 ) -> Manifest:
     """Run the job over a locked folder whose parts are finished; returns the manifest."""
     allowed = check(options)
+    bring_back(root, "")
     read_pin(root / TAGGER_PIN, TaggerPin, "mine")
     read_pin(root / ENCODER_PIN, EncoderPin, "embed")
     _check_stages(root, sources)
@@ -151,9 +176,24 @@ def index(
     limit = options.min_clip_score
     trained_in = parse_bytes(options.max_training_memory)
     numbers = tuple(part for part, _ in rows)
-    job = IndexJob(str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
-    with log_job(root, "index", options.runner.runner, len(plans)) as log:
-        run_job(options.runner, lambda p: build(p, job), Watch(log, None))
+    made_of = (
+        address_of(root),
+        index_key,
+        numbers,
+        tuple(plans),
+        limit,
+        options.retrain,
+        trained_in,
+    )
+    with (
+        log_job(root, "index", options.runner.runner, len(plans)) as log,
+        failure_folder(is_local(options.runner)) as failures,
+    ):
+        job = IndexJob(*made_of, failures)
+        run_job(options.runner, lambda p: build(p, job), Watch(log, failures))
+        bring_back(root, "index/", "rejects/index/")
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(root)
         manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
         total = manifest.totals["index"]
         log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))
@@ -168,6 +208,8 @@ def index(
     # Not before: until then, the files of the manifest before are those that readers open.
     remove_other_shards(root, plans)
     remove_unmerged(root, manifest.index.merged)
+    remove_unnamed(root, manifest)
+    write_card(root)
     print_count(console, "index", manifest.totals["index"])
     print_vocabulary(console, root, manifest.vocabulary)
     return manifest

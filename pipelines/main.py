@@ -9,8 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from index.explore.options import ExploreOptions
 from pipelines.bring_options import ShardsOptions
 from pipelines.command_line import parse
+from pipelines.compare_options import CompareOptions
+from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
 from pipelines.jobs_options import JobsOptions
 from pipelines.options import (
@@ -23,7 +26,9 @@ from pipelines.options import (
     VerifyOptions,
 )
 from pipelines.retrieve_options import RetrieveOptions
+from pipelines.store_options import PullOptions, PushOptions
 from pipelines.tags_options import TagsOptions
+from pipelines.take_out_options import CompactOptions, RemoveOptions
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
 
@@ -40,8 +45,16 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    RemoveOptions: "pipelines.remove",
+    CompactOptions: "pipelines.compact",
     ShardsOptions: "pipelines.bring",
+    ExploreOptions: "pipelines.explore",
+    PushOptions: "pipelines.push",
+    PullOptions: "pipelines.pull",
     JobsOptions: "pipelines.jobs",
+    MergeOptions: "pipelines.merge",
+    SubsetOptions: "pipelines.subset",
+    CompareOptions: "pipelines.compare",
 }
 
 
@@ -66,11 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(_MODULES[type(options)])
         from rich.console import Console
 
+        from pipelines.failures import explained
+
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(
-            options, QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
-        )
+        answering = QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
+        answers = isinstance(options, answering | CompareOptions)
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
@@ -78,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A pipe has no width; 80 columns would break lines for no one's benefit.
         width = None if stream.isatty() else _PIPE_WIDTH
         console = Console(file=stream, markup=False, highlight=False, width=width)
-        module.run(options, console)
+        with explained():
+            module.run(options, console)
     except TagmineError as error:
         print(f"tagmine: {error}", file=sys.stderr)
         return 1

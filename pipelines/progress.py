@@ -127,6 +127,26 @@ def record_failure(folder: str | None, message: str) -> None:
         (Path(folder) / _FAILURE).write_text(json.dumps(message))
 
 
+@contextlib.contextmanager
+def recorded(folder: str | None) -> Iterator[None]:
+    """Leave the sentence of a `TagmineError` where the launcher finds it."""
+    try:
+        yield
+    except TagmineError as error:
+        record_failure(folder, str(error))
+        raise
+
+
+@contextlib.contextmanager
+def failure_folder(shared: bool) -> Iterator[str | None]:
+    """A folder for `recorded`; None where workers do not share it with the launcher."""
+    if not shared:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="tagmine-progress-") as folder:
+        yield folder
+
+
 def read_failure(folder: str) -> str | None:
     """The sentence that a worker left, if one did."""
     path = Path(folder) / _FAILURE

@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from tagmine.arrow_files import read_file
 from tagmine.errors import DatastoreError
 from tagmine.layout import atomic_path, embeddings_path
-from tagmine.parts import PartFooter, embeddings_schema, parse_footer, rows_sha256
+from tagmine.parts import (
+    PartFooter,
+    embeddings_schema,
+    keys_sha256,
+    parse_footer,
+    rows_sha256,
+)
 
 
 def write_embeddings(
@@ -40,7 +47,7 @@ def write_embeddings(
     scored = clip_scores is not None
     dim = vectors.shape[1]
     hashed = _hash_rows(ids, np.ascontiguousarray(vectors), clip_scores)
-    footer = dataclasses.replace(footer, rows_sha256=hashed)
+    footer = dataclasses.replace(footer, rows_sha256=hashed, keys_sha256=keys_sha256(keys))
     schema = embeddings_schema(dim, scored).with_metadata(footer.to_metadata())
     values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     columns = [
@@ -135,17 +142,25 @@ class EmbeddingsPart:
         self._clip_scores.validate(full=True)
         return self._clip_scores.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
 
+    def _hash_keys(self) -> str:
+        try:
+            return keys_sha256(self.keys().to_pylist())
+        except (pa.ArrowException, UnicodeDecodeError):
+            return ""
+
     def check_rows(self) -> None:
-        """Recompute the hash of ids, vectors and scores.
+        """Recompute the hashes of ids, vectors and scores, and of the keys.
 
         Raises:
-            DatastoreError: when it is not the one that the footer names.
+            DatastoreError: when they are not those that the footer names.
         """
-        found = _hash_rows(self.ids, self.vectors, self.clip_scores())
-        if found != self.footer.rows_sha256:
+        same = _hash_rows(self.ids, self.vectors, self.clip_scores()) == self.footer.rows_sha256
+        if same and self.footer.keys_sha256:
+            same = self._hash_keys() == self.footer.keys_sha256
+        if not same:
             raise DatastoreError(
-                f"{self.path}: its ids, vectors or scores have changed since it was written. Run "
-                "tagmine build again with the same shards; it makes the part anew."
+                f"{self.path}: its ids, keys, vectors or scores have changed since it was written. "
+                "Run tagmine build again with the same shards; it makes the part anew."
             )
 
 
@@ -157,10 +172,10 @@ def open_embeddings(path: Path) -> EmbeddingsPart:
     """
     try:
         with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source)
-            footer = parse_footer(path, reader.schema.metadata)
-            return _map_rows(path, footer, reader)
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            schema, batches = read_file(source)
+            footer = parse_footer(path, schema.metadata)
+            return _map_rows(path, footer, schema, batches)
+    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         raise DatastoreError(
             f"{path} cannot be read as an embeddings part ({type(error).__name__}: {error}). Run "
             "tagmine build again with the same shards; it makes damaged parts anew."
@@ -201,14 +216,16 @@ class EmbeddingsParts:
         return [footer.written for footer in self.footers]
 
 
-def _map_rows(path: Path, footer: PartFooter, reader: pa.ipc.RecordBatchFileReader):
-    dim = reader.schema.field("embedding").type.list_size
-    scored = "clip_score" in reader.schema.names
-    if not reader.schema.remove_metadata().equals(embeddings_schema(dim, scored)):
-        raise ValueError(f"its schema is {reader.schema.remove_metadata()}")
-    if reader.num_record_batches != 1:
-        raise ValueError(f"it has {reader.num_record_batches} record batches, expected 1")
-    batch = reader.get_batch(0)
+def _map_rows(
+    path: Path, footer: PartFooter, schema: pa.Schema, batches: list[pa.RecordBatch]
+) -> EmbeddingsPart:
+    dim = schema.field("embedding").type.list_size
+    scored = "clip_score" in schema.names
+    if not schema.remove_metadata().equals(embeddings_schema(dim, scored)):
+        raise ValueError(f"its schema is {schema.remove_metadata()}")
+    if len(batches) != 1:
+        raise ValueError(f"it has {len(batches)} record batches, expected 1")
+    (batch,) = batches
     # A stranger's file may state lengths that its buffers do not have.
     batch.validate()
     if batch.num_rows != footer.written:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -14,6 +15,8 @@ from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION, MANIFEST, write_atomically
 from tagmine.rejects import REASONS
 
+# The last field: the hash of all that stands before it.
+_SEAL = b',\n "sha256": "%s"\n}\n'
 # A manifest of 100,000 parts has about 100 MB.
 MAX_MANIFEST_BYTES = 1 << 30
 
@@ -68,7 +71,8 @@ class StageCount:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PartCard:
-    """One part: the shard it was made from, its files, and the counts of each stage."""
+    """One part: its shard, its files, the counts of each stage, and, if it has them,
+    its origins and thumbnails."""
 
     __pydantic_config__ = _STRICT
 
@@ -81,6 +85,8 @@ class PartCard:
     rejects: tuple[FileCard, ...]
     stages: dict[Literal["mine", "embed", "index"], StageCount]
     captions_dropped: dict[str, _Count] = dataclasses.field(default_factory=dict)
+    origins: FileCard | None = None
+    thumbnails: FileCard | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -217,6 +223,21 @@ class VocabularyCard:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RemovedCard:
+    """The record of what was taken out.
+
+    Attributes:
+        file: the record.
+        pending: images of the index that it hides, until the datastore is compacted.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    file: FileCard
+    pending: _Count
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Manifest:
     """The whole of `manifest.json`; docs/format.md says what each field means."""
 
@@ -232,6 +253,8 @@ class Manifest:
     vocabulary: VocabularyCard
     totals: dict[Literal["mine", "embed", "index"], StageCount]
     parts: tuple[PartCard, ...]
+    removed: RemovedCard | None = None
+    sha256: _Sha256 | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for stage, total in self.totals.items():
@@ -240,9 +263,16 @@ class Manifest:
                 raise ValueError(f"the totals of {stage} are not the sum over the parts")
         if self.images != self.index.vectors:
             raise ValueError(f"{self.images} images, but {self.index.vectors} vectors")
+        if self.live_images < 0:
+            raise ValueError(f"more images are hidden than the {self.images} that there are")
         numbers = [part.part for part in self.parts]
         if numbers != sorted(set(numbers)):
             raise ValueError("the parts are not in ascending order, each once")
+
+    @property
+    def live_images(self) -> int:
+        """Images that can be an answer: those in the index that were not taken out."""
+        return self.images - (self.removed.pending if self.removed else 0)
 
     def files(self) -> list[FileCard]:
         """Every file that the manifest pins."""
@@ -250,8 +280,10 @@ class Manifest:
         for shard in self.index.shards:
             listed += [shard.file, shard.card]
         listed += self.index.merged
+        listed += [self.removed.file] if self.removed else []
         for part in self.parts:
             listed += [part.tags, part.embeddings, *part.rejects]
+            listed += [card for card in (part.origins, part.thumbnails) if card]
         return listed
 
 
@@ -279,7 +311,9 @@ def read_pin(path: Path, kind: type[_Pin], stage: str) -> _Pin:
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except ValidationError as error:
-        raise DatastoreError(f"{path} is damaged; run tagmine {stage} again.") from error
+        raise DatastoreError(
+            f"{path} is damaged; remove it and run tagmine {stage} again."
+        ) from error
 
 
 def sum_counts(counts: list[StageCount]) -> StageCount:
@@ -295,8 +329,10 @@ def fingerprint(*values: object) -> str:
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
     """Publish the datastore: the last thing that a build does."""
+    manifest = dataclasses.replace(manifest, sha256=None)
     data = TypeAdapter(Manifest).dump_json(manifest, indent=1, exclude_defaults=True)
-    write_atomically(root / MANIFEST, data + b"\n")
+    body = data.removesuffix(b"\n}")
+    write_atomically(root / MANIFEST, body + _SEAL % hashlib.sha256(body).hexdigest().encode())
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -308,6 +344,11 @@ def read_manifest(root: Path) -> Manifest:
     path = root / MANIFEST
     if not root.is_dir():
         raise DatastoreError(f"{root}: there is no such folder; give the folder of a datastore.")
+    if path.is_symlink():
+        raise DatastoreError(
+            f"{path} is a link, and a datastore reads nothing outside of its folder. Copy it with "
+            "what its links lead to, as cp -rL does."
+        )
     if not path.is_file():
         raise DatastoreError(
             f"{root} has no {MANIFEST}, so it is not a finished datastore. If a build was "
@@ -316,6 +357,7 @@ def read_manifest(root: Path) -> Manifest:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise DatastoreError(f"{path} has more than {MAX_MANIFEST_BYTES:,} bytes; it is refused.")
     data = path.read_bytes()
+    _check_seal(path, data)
     try:
         manifest = TypeAdapter(Manifest).validate_json(data)
     except ValidationError as error:
@@ -330,6 +372,16 @@ def read_manifest(root: Path) -> Manifest:
     if manifest.format_version != FORMAT_VERSION:
         raise _other_version(path, manifest.format_version)
     return manifest
+
+
+def _check_seal(path: Path, data: bytes) -> None:
+    """A manifest pins every file but itself: a number in it that changed would look like any."""
+    sealed = re.search(_SEAL.replace(b"%s", b"([0-9a-f]{64})") + rb"\Z", data)
+    if sealed and hashlib.sha256(data[: sealed.start()]).hexdigest().encode() != sealed[1]:
+        raise DatastoreError(
+            f"{path} is damaged: its content does not have the sha256 that it ends with. Restore "
+            "it from a copy, or run tagmine build again with the same shards."
+        )
 
 
 def _check_version(path: Path, data: bytes) -> None:

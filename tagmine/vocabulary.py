@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tagmine.arrow_files import read_file
 from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION
 from tagmine.parts import FOOTER_KEY
@@ -184,11 +185,10 @@ def open_vocabulary(path: Path, maker: str | None = None) -> Vocabulary:
     """
     try:
         with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source)
-            footer = _parse_footer(reader.schema.metadata)
-            if not reader.schema.remove_metadata().equals(VOCABULARY_SCHEMA):
-                raise ValueError(f"its schema is {reader.schema.remove_metadata()}")
-            batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+            schema, batches = read_file(source)
+            footer = _parse_footer(schema.metadata)
+            if not schema.remove_metadata().equals(VOCABULARY_SCHEMA):
+                raise ValueError(f"its schema is {schema.remove_metadata()}")
             for batch in batches:
                 batch.validate()
                 if not batch.num_rows:

@@ -88,7 +88,8 @@ def _pin(root: Path, path: str, rows: int | None) -> None:
     manifest = json.loads((root / "manifest.json").read_text())
     cards = [manifest["index"]["trained"], manifest["index"]["trained_card"]]
     cards += [shard[kind] for shard in manifest["index"]["shards"] for kind in ("file", "card")]
-    cards += [part[kind] for part in manifest["parts"] for kind in ("tags", "embeddings")]
+    kinds = ("tags", "embeddings", "thumbnails")
+    cards += [part[kind] for part in manifest["parts"] for kind in kinds if kind in part]
     card = next(card for card in cards if card["path"] == path)
     card |= {"bytes": (root / path).stat().st_size, "sha256": _sha256(root / path)}
     if rows is not None:

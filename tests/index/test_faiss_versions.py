@@ -11,7 +11,8 @@ import faiss
 import numpy as np
 import pytest
 
-from index.shards import open_index, stored_ids
+from index.files import open_index
+from index.shards import stored_ids
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.faiss"))

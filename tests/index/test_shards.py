@@ -11,8 +11,9 @@ import pytest
 
 from index import factory, open_datastore
 from index.factory import create_index
+from index.files import open_index
 from index.rescoring import exact_scores
-from index.shards import IndexShards, open_index, transform
+from index.shards import IndexShards, transform
 from tagmine.embeddings import open_embeddings, write_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import TRAINED_INDEX, embeddings_path

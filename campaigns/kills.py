@@ -1,0 +1,181 @@
+"""SIGKILL at random moments of every stage, until so many kills; the bytes must come out alike."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import io
+import os
+import random
+import shutil
+import signal
+import sys
+import tarfile
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipelines.main import main as tagmine
+
+_CAPTIONS = ("a red car", "two dogs on a beach", "an old man in a striped shirt", "a green apple")
+_SHARDS, _SAMPLES = 6, 40
+_KILLS_A_BUILD = 9
+# One in so many is of a build with worker processes, which take seconds to start.
+_WITH_WORKERS = 8
+
+
+@dataclasses.dataclass(slots=True)
+class Tally:
+    """What was killed, and what was under way."""
+
+    launchers: int = 0
+    workers: int = 0
+    stages: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    @property
+    def kills(self) -> int:
+        return self.launchers + self.workers
+
+
+def write_shards(folder: Path) -> str:
+    """Small shards of drawn pictures; returns the glob that names them."""
+    folder.mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    for shard in range(_SHARDS):
+        with tarfile.open(folder / f"{shard:05d}.tar", "w") as archive:
+            for number in range(_SAMPLES):
+                picture = io.BytesIO()
+                blocks = chance.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+                Image.fromarray(blocks).resize((96, 80)).save(picture, "JPEG")
+                caption = f"{_CAPTIONS[number % 4]} and a number {number}".encode()
+                for name, data in (("jpg", picture.getvalue()), ("txt", caption)):
+                    info = tarfile.TarInfo(f"{number:04d}.{name}")
+                    info.size = len(data)
+                    archive.addfile(info, io.BytesIO(data))
+    return f"{folder}/*.tar"
+
+
+def start(command: list[str]) -> int:
+    """The command in a process of its own, which need not import anything again."""
+    child = os.fork()
+    if child:
+        return child
+    os.setsid()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os._exit(tagmine(command))
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file of a datastore but the records of jobs, which say when they ran."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    named = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    return {name: data for name, data in named.items() if not name.startswith("jobs/")}
+
+
+def stage_of(root: Path) -> str:
+    """What is being written at this moment."""
+    writing = sorted(path.parent.name for path in root.rglob(".*.tmp-*"))
+    marked = sorted(path.parent.name for path in root.rglob(".*.under-way"))
+    return next(iter([*writing, *marked]), "between files")
+
+
+def workers_of(launcher: int) -> list[int]:
+    """Processes of Beam's workers that a launcher has started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes()
+            session = os.getsid(int(folder.name))
+        except (OSError, ProcessLookupError):
+            continue
+        if session == launcher and b"sdk_worker_main" in words and not words.startswith(b"/bin/sh"):
+            found.append(int(folder.name))
+    return found
+
+
+def disturb(root: Path, command: list[str], seconds: float, chance: random.Random, tally: Tally):
+    """Start the command and kill it, or a worker of it, at a random moment.
+
+    Raises:
+        AssertionError: when it does not end well although only a worker was killed.
+    """
+    with_workers = tally.kills % _WITH_WORKERS == _WITH_WORKERS - 1
+    launcher = start([*command, "--num-workers", "2"] if with_workers else command)
+    wait = chance.random() * seconds * (4 if with_workers else 1)
+    deadline = time.monotonic() + wait
+    while time.monotonic() < deadline:
+        if os.waitpid(launcher, os.WNOHANG)[0]:
+            return
+        time.sleep(0.01)
+    workers = workers_of(launcher)
+    tally.stages[stage_of(root)] += 1
+    if workers and chance.random() < 0.5:
+        os.kill(chance.choice(workers), signal.SIGKILL)
+        tally.workers += 1
+        # The job starts what was lost again by itself.
+        assert os.waitpid(launcher, 0)[1] == 0, "a job did not outlive one of its workers"
+        return
+    os.kill(launcher, signal.SIGKILL)
+    os.waitpid(launcher, 0)
+    tally.launchers += 1
+
+
+def run(kills: int, seed: int, work: Path) -> Tally:
+    """Build again and again under kills, and compare each result with an undisturbed build.
+
+    Raises:
+        AssertionError: when a result differs, or does not verify.
+    """
+    chance = random.Random(seed)
+    shards = write_shards(work / "in" / "drawn")
+    for module in ("build", "verify"):
+        importlib.import_module(f"pipelines.{module}")
+    undisturbed = work / "undisturbed" / "store"
+    began = time.monotonic()
+    command = ["build", shards, "--clip-model", "demo", "--out"]
+    assert os.waitpid(start([*command, str(undisturbed)]), 0)[1] == 0
+    seconds = time.monotonic() - began
+    expected = contents(undisturbed)
+    tally = Tally()
+    while tally.kills < kills:
+        root = work / "killed" / "store"
+        goal = min(kills, tally.kills + _KILLS_A_BUILD)
+        while tally.kills < goal:
+            if (root / "manifest.json").exists():
+                shutil.rmtree(root)
+            disturb(root, [*command, str(root)], seconds, chance, tally)
+        assert os.waitpid(start([*command, str(root)]), 0)[1] == 0, f"{root} was not finished"
+        # Workers of killed launchers end at their next sample.
+        while list(root.rglob(".*.tmp-*")):
+            time.sleep(0.2)
+        assert os.waitpid(start(["verify", str(root)]), 0)[1] == 0, f"{root} does not verify"
+        found = contents(root)
+        different = sorted(n for n in expected.keys() | found if expected.get(n) != found.get(n))
+        assert not different, f"{root}: {', '.join(different)} differ"
+        shutil.rmtree(root)
+        print(f"{tally.kills} kills, during {dict(tally.stages)}", flush=True)
+    return tally
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tagmine-kills-") as work:
+        tally = run(options.kills, options.seed, Path(work))
+    print(
+        f"{tally.launchers} launchers and {tally.workers} workers were killed; every datastore "
+        "was finished by the same command, verifies, and has the bytes of an undisturbed build"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What a person can do about a full disk, a folder that cannot be written, or too little memory."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+from tagmine.errors import TagmineError
+
+_KEPT = "Nothing finished is lost; run the same command again"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+# How torch, FAISS and C++ say it, as a RuntimeError.
+_NO_MEMORY = ("can't allocate memory", "bad_alloc", "out of memory")
+_NO_SPACE = ("No space left on device", "File too large")
+
+
+def explain(error: BaseException) -> str | None:
+    """A sentence about a failure of the machine; None for an error that is our own."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+        return (
+            f"memory ran out ({text or type(error).__name__}). {_KEPT} with more memory, or with a "
+            "smaller --num-workers, --num-prepro-workers or --batch-size."
+        )
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _FULL or any(words in text for words in _NO_SPACE):
+        return f"the disk is full or a file may not grow ({text}). {_KEPT} when there is room."
+    if code in _FORBIDDEN:
+        return f"a file cannot be written or read ({text}). {_KEPT} when it can."
+    return f"reading or writing failed ({text}). {_KEPT}." if isinstance(error, OSError) else None
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn a failure of the machine into a `TagmineError`; other errors pass as they are."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, MemoryError, RuntimeError) as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        raise TagmineError(sentence) from error

@@ -1,0 +1,215 @@
+"""Disks, shards, clocks, memory and versions that fail: finished and alike, or a clear sentence."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from apache_beam.utils.shared import Shared
+
+from index.images import ImageLimits, decode_image
+from pipelines import embed, index, mine, retrieve
+from pipelines.code_version import code_version
+from pipelines.failures import explain, explained
+from pipelines.main import main
+from tagmine.errors import TagmineError
+
+ROOT = Path(__file__).parents[2]
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    """Every file but the records of jobs, which say when they ran."""
+    files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
+    return {name: p.read_bytes() for name, p in files.items() if not name.startswith("jobs/")}
+
+
+@pytest.fixture(scope="module")
+def mined(tmp_path_factory, shards):
+    root = tmp_path_factory.mktemp("mined") / "store"
+    assert main(["mine", f"{shards}/0000[012].tar", "--out", str(root)]) == 0
+    return root
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A function that mounts a disk of a size, or changes it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"a disk cannot be mounted here: {done.stderr.strip()}")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
+
+
+def test_a_full_disk_stops_and_one_with_room_finishes(disk, shards, mined, capfd):
+    root = disk("size=32k") / "store"
+    command = ["mine", f"{shards}/0000[012].tar", "--out", str(root)]
+    assert main(command) == 1
+    said = capfd.readouterr().err
+    assert "the disk is full" in said and "run the same command again when there is room" in said
+    assert "Traceback" not in said
+    assert not [path for path in root.rglob("part-*") if not path.stat().st_size]
+    disk("remount,size=4m")
+    assert main(command) == 0
+    assert bytes_of(root) == bytes_of(mined)
+
+
+def test_an_output_that_is_read_only(disk, shards, mined, capfd):
+    root = disk("size=4m") / "store"
+    shutil.copytree(mined, root)
+    (root / "tags/part-00001.parquet").unlink()
+    disk("remount,ro")
+    assert main(["mine", f"{shards}/0000[012].tar", "--out", str(root)]) == 1
+    said = capfd.readouterr().err
+    assert "Read-only file system" in said and "Traceback" not in said
+    fresh = ["mine", f"{shards}/00000.tar", "--out", str(root.parent / "new")]
+    assert main(fresh) == 1
+    assert "Give --out a folder that you may write to" in capfd.readouterr().err
+
+
+def test_a_shard_that_vanishes_or_changes_between_two_stages(tmp_path, shards, tiny_clip, capfd):
+    folder = tmp_path / "toys"
+    folder.mkdir()
+    for number in (0, 1):
+        shutil.copy(shards / f"{number:05d}.tar", folder)
+    root = tmp_path / "store"
+    out = ["--out", str(root), "--clip-model", tiny_clip]
+    assert main(["mine", f"{folder}/*.tar", "--out", str(root)]) == 0
+    (folder / "00001.tar").unlink()
+    assert main(["embed", f"{folder}/0000{{0,1}}.tar", *out]) == 1
+    assert "00001.tar" in capfd.readouterr().err
+    # It comes back, larger.
+    grown = (shards / "00001.tar").read_bytes()[:-1024].rstrip(b"\0")
+    grown += bytes(-len(grown) % 512) + (shards / "00002.tar").read_bytes()
+    (folder / "00001.tar").write_bytes(grown)
+    assert main(["embed", f"{folder}/*.tar", *out]) == 0
+    assert main(["index", str(root)]) == 1
+    assert "changed between mining and embedding" in capfd.readouterr().err
+    assert not (root / "manifest.json").exists()
+    assert main(["build", f"{folder}/*.tar", *out]) == 0
+
+
+def test_a_second_builder_is_refused(tmp_path, shards, capfd):
+    from tagmine.layout import locked
+
+    root = tmp_path / "store"
+    with locked(root):
+        assert main(["mine", f"{shards}/00000.tar", "--out", str(root)]) == 1
+    assert "another tagmine job is writing to this folder" in capfd.readouterr().err
+    assert list(root.iterdir()) == []
+
+
+def test_clocks_decide_nothing(mined, tmp_path, shards):
+    """Files of the year 1970 and of 2100 are what they were."""
+    root, folder = tmp_path / "store", tmp_path / "toys"
+    shutil.copytree(mined, root)
+    shutil.copytree(shards, folder)
+    for number, path in enumerate([*root.rglob("*"), *folder.rglob("*")]):
+        os.utime(path, (0, 0) if number % 2 else (4102444800, 4102444800))
+    inodes = {path: path.stat().st_ino for path in root.glob("tags/*")}
+    assert main(["mine", f"{folder}/0000[012].tar", "--out", str(root)]) == 0
+    assert {path: path.stat().st_ino for path in root.glob("tags/*")} == inodes
+    assert bytes_of(root).keys() == bytes_of(mined).keys()
+
+
+def test_no_stage_reads_a_clock_or_the_time_of_a_file():
+    """What makes parts has no clock; the progress line and the records of jobs have one."""
+    for path in [*(ROOT / "tagmine").rglob("*.py"), *(ROOT / "index").rglob("*.py")]:
+        names = {n.attr for n in ast.walk(ast.parse(path.read_text())) if hasattr(n, "attr")}
+        assert not names & {"st_mtime", "st_mtime_ns", "getmtime", "utcnow", "now"}, path
+
+
+DAMAGED = (
+    "tags/part-00000.parquet",
+    "embeddings/part-00001.arrow",
+    "rejects/mine/part-00001.parquet",
+    "rejects/index/part-00000.parquet",
+    "index/trained.faiss",
+    "index/shard-00000.faiss",
+    "index/shard-00000.json",
+    "vocabulary/tags.arrow",
+    "manifest.json",
+    "tagger.json",
+)
+
+
+def test_a_build_makes_damaged_files_anew(tmp_path, shards, tiny_clip):
+    root = tmp_path / "store"
+    command = ["build", f"{shards}/0000[01].tar", "--out", str(root), "--clip-model", tiny_clip]
+    assert main(command) == 0
+    undamaged = bytes_of(root)
+    for place in (0.3, 0.7):
+        for name in DAMAGED:
+            data = bytearray(undamaged[name])
+            data[int(len(data) * place)] ^= 0x10
+            (root / name).write_bytes(data)
+        assert main(["verify", str(root)]) == 1
+        assert main(command) == 0
+        assert bytes_of(root) == undamaged
+
+
+@pytest.mark.parametrize(
+    "job", [mine.MineJob, embed.EmbedJob, index.IndexJob, retrieve.RetrieveJob]
+)
+def test_a_worker_of_other_code_is_refused(job):
+    required = [f for f in dataclasses.fields(job) if f.default is f.default_factory]
+    made = job(*[None] * len(required), code="0.0.1+000000000000")
+    assert job(*[None] * len(required)).code == code_version()
+    run = {
+        mine.MineJob: lambda: mine._mine(_source(), made, Shared()),
+        embed.EmbedJob: lambda: embed._embed(_source(), made, Shared()),
+        index.IndexJob: lambda: index._train(made),
+        retrieve.RetrieveJob: lambda: retrieve._retrieve(_source(), made, Shared()),
+    }[job]
+    with pytest.raises(TagmineError, match=r"the launcher 0\.0\.1\+0+; parts of two versions"):
+        run()
+
+
+def _source():
+    from tagmine.sources import Source
+
+    return Source(0, "d/s", "/d/s.tar")
+
+
+def test_a_good_picture_is_not_rejected_for_want_of_memory(tmp_path):
+    from PIL import Image
+
+    picture = tmp_path / "large.png"
+    Image.new("RGB", (4000, 3000)).save(picture)
+    data = picture.read_bytes()
+    child = os.fork()
+    if not child:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + (20 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        try:
+            decode_image(data, ImageLimits())
+        except MemoryError as error:
+            os._exit(42 if "which are not to be had" in str(error) else 3)
+        except BaseException:
+            os._exit(4)
+        os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    assert decode_image(data, ImageLimits()).size == (4000, 3000)
+
+
+def test_want_of_memory_is_said_in_a_sentence():
+    with pytest.raises(TagmineError, match="memory ran out .* smaller --num-workers"), explained():
+        np.empty(1 << 60, np.uint8)
+    assert "memory ran out" in explain(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert explain(RuntimeError("another")) is None
+    with pytest.raises(RuntimeError, match="another"), explained():
+        raise RuntimeError("another")
