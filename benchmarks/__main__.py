@@ -30,9 +30,12 @@ def plan(shared: Path) -> list[list[str]]:
     cost = ["benchmarks.mining_cost", *mining[1:]]
     commands += [mining, cost, embedding, ["benchmarks.build_memory"]]
     commands.append(["benchmarks.vocabulary_memory"])
+    commands.append(["benchmarks.bring_memory"])
+    commands.append(["benchmarks.copy_memory"])
     # Short forms; `make bench-index` has the long ones, and autofaiss.
     commands.append(["benchmarks.index_build", "--count", "50000", "--no-autofaiss"])
     commands += [["benchmarks.index_search"], ["benchmarks.index_memory"]]
+    commands.append(["benchmarks.take_out_memory"])
     if gold.exists():
         commands.append(
             ["benchmarks.gold_score", "--gold", str(gold), "--spacy-model", str(teacher)]

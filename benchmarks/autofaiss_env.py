@@ -8,11 +8,10 @@ Prints the path of the environment's Python. The versions are those of autofaiss
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-import venv
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.environments import own_python
 
 REQUIREMENTS = ("autofaiss==2.18.0", "faiss-cpu==1.8.0.post1", "numpy<2", "pyarrow<16")
 DEFAULT_FOLDER = Path(__file__).parents[1] / ".venv-autofaiss"
@@ -23,19 +22,7 @@ def autofaiss_python(folder: Path = DEFAULT_FOLDER) -> Path | None:
 
     The reason is printed.
     """
-    python = folder / "bin/python"
-    ready = folder / "ready"
-    if ready.exists():
-        return python
-    venv.create(folder, with_pip=True, clear=True)
-    command = [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        print(f"autofaiss is left out, it cannot be installed: {reason}", file=sys.stderr)
-        return None
-    ready.touch()
-    return python
+    return own_python(folder, "autofaiss", REQUIREMENTS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

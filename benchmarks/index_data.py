@@ -164,11 +164,11 @@ def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarra
 _WORLDS = {"clip": _clip_world, "faiss": _faiss_world, "demo": _demo_world}
 
 
-def write_collection(root: Path, collection: Collection) -> None:
-    """Write tags, embeddings and rejects of a collection, one part after the other."""
+def write_collection(root: Path, collection: Collection, tags: int = 1) -> None:
+    """Write so many tags a row, embeddings and rejects of a collection, part after part."""
     parts = []
     for number in range(collection.parts):
-        part = FolderPart(number, len(vectors := collection.part(number)))
+        part = FolderPart(number, len(vectors := collection.part(number)), tags)
         write_part(root, part, vectors)
         parts.append(part)
     finish_folder(root, parts, collection.dim)

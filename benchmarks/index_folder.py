@@ -21,11 +21,11 @@ from tagmine.layout import (
     tags_path,
 )
 from tagmine.manifest import EncoderPin, TaggerPin, write_pin
-from tagmine.parts import TAG_TYPE, TAGS_SCHEMA, PartFooter, write_rejects
+from tagmine.parts import ROW_GROUP_ROWS, TAG_TYPE, TAGS_SCHEMA, PartFooter, write_rejects
 from tagmine.sources import Source, write_sources
 
 _HASH = hashlib.sha256(b"benchmark").hexdigest()
-_NAMES = 7
+_NAMES, _MANY_NAMES = 7, 50_000
 _TAGGER = TaggerPin(
     "benchmark", "1", "3.8", "none", _HASH, (), False, _HASH, ("jpg",), "txt", "json", (), (), _HASH
 )
@@ -34,10 +34,11 @@ _ENCODER = ("benchmark/none", "none", _HASH, "gelu", "{}")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FolderPart:
-    """A part of the folder: its number and its rows."""
+    """A part of the folder: its number, its rows, and how many tags each has."""
 
     number: int
     rows: int
+    tags: int = 1
 
     @property
     def source(self) -> Source:
@@ -68,28 +69,33 @@ def _footer(part: FolderPart, stage: str) -> PartFooter:
 
 
 def _write_tags(root: Path, part: FolderPart, ids: np.ndarray, keys: list[str]) -> None:
-    names = pa.array([f"kind{row % _NAMES}" for row in range(part.rows)])
-    empty, once = pa.array([""] * part.rows), pa.array(np.ones(part.rows, np.int32))
-    none = pa.array([[]] * part.rows, pa.list_(pa.string()))
-    kind = pa.array(["object"] * part.rows)
+    count = part.rows * part.tags
+    names = _NAMES if part.tags == 1 else _MANY_NAMES
+    words = [f"kind{row % names}" for row in range(count)]
+    text, empty = pa.array(words), pa.array([""] * count)
+    kind, none = pa.array(["object"] * count), pa.array([[]] * count, pa.list_(pa.string()))
+    once = pa.array(np.ones(count, np.int32))
     tag = pa.StructArray.from_arrays(
-        [names, names, kind, names, none, empty, once], fields=list(TAG_TYPE)
+        [text, text, kind, text, none, empty, once], fields=list(TAG_TYPE)
     )
-    each = pa.array(np.arange(part.rows + 1, dtype=np.int32))
+    each = pa.array(np.arange(0, count + 1, part.tags, dtype=np.int32))
+    nothing = none.slice(0, part.rows)
     columns = {
         "id": ids,
         "key": keys,
         "source": [part.source.name] * part.rows,
-        "caption": names,
-        "more_captions": none,
+        "caption": [" and a ".join(words[i : i + part.tags]) for i in range(0, count, part.tags)],
+        "more_captions": nothing,
         "tags": pa.ListArray.from_arrays(each, tag),
-        "caption_sources": none,
+        "caption_sources": nothing,
     }
     schema = TAGS_SCHEMA.with_metadata(_footer(part, "mine").to_metadata())
     path = root / tags_path(part.number)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table([columns[name] for name in schema.names], schema=schema)
-    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+    pq.write_table(
+        table, path, compression="zstd", write_page_checksum=True, row_group_size=ROW_GROUP_ROWS
+    )
 
 
 def finish_folder(root: Path, parts: Sequence[FolderPart], dim: int) -> None:

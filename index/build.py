@@ -16,14 +16,14 @@ from index.factory import VECTORS_PER_SHARD, list_count
 from index.files import IndexFileCard, read_card, read_index, write_index
 from index.gpu import ListAssigner, plan_gpus
 from index.shards import inverted_lists_of, transform
-from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.embeddings import EmbeddingsPart, EmbeddingsParts
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
     FORMAT_VERSION,
     TRAINED_INDEX,
-    embeddings_path,
     index_shard_path,
     rejects_path,
+    remove_file,
     tags_path,
 )
 from tagmine.manifest import fingerprint
@@ -31,6 +31,9 @@ from tagmine.parts import file_sha256, rejects_made_by, write_rejects
 from tagmine.rejects import Reject
 
 _ADD_ROWS = 1 << 16
+
+CopyVectors = Callable[[faiss.Index], bool]
+"""Fills an empty index from an earlier one; False where it cannot, with nothing done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,12 +87,23 @@ def keep_shards(
 
 
 def fill_shard(
-    root: Path, plan: ShardPlan, index_key: str, min_clip_score: float | None = None
+    root: Path,
+    plan: ShardPlan,
+    index_key: str,
+    min_clip_score: float | None = None,
+    copy: CopyVectors | None = None,
 ) -> bool:
     """Fill one index shard from the trained index, unless a current one is there.
 
     A vector whose image has no row in the tag table, or a CLIP score below the limit, is left out
     and recorded as a reject.
+
+    Args:
+        root: the datastore's folder.
+        plan: which shard, and of which parts.
+        index_key: FAISS factory string.
+        min_clip_score: the limit, None for none.
+        copy: fills the empty index with the codes of an earlier one, where it can.
 
     Returns:
         Whether it was filled now.
@@ -98,10 +112,10 @@ def fill_shard(
         DatastoreError: when a part or the trained index is missing or damaged.
     """
     target = root / index_shard_path(plan.shard)
-    opened = [open_embeddings(root / embeddings_path(part)) for part in plan.parts]
+    opened = EmbeddingsParts(root, plan.parts)
     known = [read_tag_ids(root / tags_path(part)) for part in plan.parts]
     trained_sha256 = file_sha256(root / TRAINED_INDEX)
-    hashes = [part.footer.rows_sha256 for part in opened]
+    hashes = [footer.rows_sha256 for footer in opened.footers]
     kept = [fingerprint(ids.tolist()) for ids in known]
     limit = [] if min_clip_score is None else [min_clip_score]
     maker = fingerprint("fill", trained_sha256, list(plan.parts), hashes, kept, *limit)
@@ -112,9 +126,10 @@ def fill_shard(
     if read_card(target, maker):
         return False
     index = read_index(root / TRAINED_INDEX)
-    add = _make_adder(index)
-    for part, rows in zip(opened, left_out, strict=True):
-        _add_rows(add, part, np.delete(np.arange(len(part.ids)), rows))
+    if copy is None or not copy(index):
+        add = _make_adder(index)
+        for part, rows in zip(opened, left_out, strict=True):
+            _add_rows(add, part, np.delete(np.arange(len(part.ids)), rows))
     card = IndexFileCard(FORMAT_VERSION, index_key, plan.parts, index.ntotal, maker, "")
     write_index(target, index, card)
     return True
@@ -219,5 +234,5 @@ def remove_other_shards(root: Path, plans: Sequence[ShardPlan]) -> None:
     wanted = {index_shard_path(plan.shard) for plan in plans}
     for path in sorted((root / "index").glob("shard-*.faiss")):
         if f"index/{path.name}" not in wanted:
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink()
+            remove_file(path.with_suffix(".json"))
+            remove_file(path)

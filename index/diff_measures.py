@@ -130,7 +130,7 @@ def _manifest_numbers(manifest: Manifest) -> _Numbers:
     rejected = sum(sum(total.rejected.values()) for total in manifest.totals.values())
     files = {card.path: card.bytes for card in manifest.files()}
     return {
-        ("size", "images"): _Number("count", "", float(manifest.images)),
+        ("size", "images"): _Number("count", "", float(manifest.live_images)),
         ("size", "parts"): _Number("count", "", float(len(manifest.parts))),
         ("size", "rejected samples"): _Number("count", "", float(rejected)),
         ("size", "index"): _Number("bytes", "", float(sum(s.file.bytes for s in index.shards))),

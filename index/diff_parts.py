@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from index.live import indexed_rows, removed_of
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
+from tagmine.layout import part_of
 from tagmine.manifest import Manifest, PartCard
+from tagmine.rejects import STAGES
+from tagmine.removed import Removed
 
 if TYPE_CHECKING:
     from index.diff import Side
@@ -66,17 +67,18 @@ def compare_parts(before: Side, after: Side) -> PartChanges:
         DatastoreError: when a part that has to be read is damaged.
     """
     first, second = ({p.source: p for p in side.manifest.parts} for side in (before, after))
+    hidden = removed_of(before.path, before.manifest), removed_of(after.path, after.manifest)
     changes = []
     for source in sorted({*first, *second}):
         old, new = first.get(source), second.get(source)
         if old is None:
-            images = new.stages["index"].written
+            images = _live_images(after, new, hidden[1])
             changes.append(PartChange(source, "added", 0, images, images, 0))
         elif new is None:
-            images = old.stages["index"].written
+            images = _live_images(before, old, hidden[0])
             changes.append(PartChange(source, "removed", images, 0, 0, images))
-        elif _content(before.manifest, old) != _content(after.manifest, new):
-            changes.append(_change(before, old, after, new))
+        elif _content(before.manifest, old, hidden[0]) != _content(after.manifest, new, hidden[1]):
+            changes.append(_change((before, old, hidden[0]), (after, new, hidden[1])))
     return PartChanges(
         len(first),
         len(second),
@@ -87,15 +89,28 @@ def compare_parts(before: Side, after: Side) -> PartChanges:
     )
 
 
-def _content(manifest: Manifest, part: PartCard) -> tuple[object, ...]:
+def _live_images(side: Side, part: PartCard, removed: Removed) -> int:
+    if not _pending(part, removed):
+        return part.stages["index"].written
+    return int(indexed_rows(side.path, part, removed).sum())
+
+
+def _pending(part: PartCard, removed: Removed) -> list[int]:
+    return removed.pending[part_of(removed.pending) == part.part].tolist()
+
+
+def _content(manifest: Manifest, part: PartCard, removed: Removed) -> tuple[object, ...]:
     """All that decides which images of a part are in the index, and with what tags."""
     # Not the rejects of the index: their file names the index shard, which other parts decide.
     hashes = part.source_sha256, part.tags.sha256, part.embeddings.sha256
-    return *hashes, manifest.index.min_clip_score
+    return *hashes, manifest.index.min_clip_score, *_pending(part, removed)
 
 
-def _change(before: Side, old: PartCard, after: Side, new: PartCard) -> PartChange:
-    keys, others = _indexed_keys(before.path, old), _indexed_keys(after.path, new)
+def _change(
+    first: tuple[Side, PartCard, Removed], second: tuple[Side, PartCard, Removed]
+) -> PartChange:
+    (before, old, _), (after, new, _) = first, second
+    keys, others = _indexed_keys(*first), _indexed_keys(*second)
     if old.source_sha256 != new.source_sha256:
         state = "other shard"
     elif old.part != new.part and _makers(before.manifest) == _makers(after.manifest):
@@ -110,15 +125,14 @@ def _makers(manifest: Manifest) -> tuple[object, ...]:
     return manifest.tagger.maker, manifest.encoder.maker, manifest.index.min_clip_score
 
 
-def _indexed_keys(root: Path, part: PartCard) -> set[str]:
-    """Keys of the part's images that are in the index: embedded, and not rejected after that."""
+def _indexed_keys(side: Side, part: PartCard, removed: Removed) -> set[str]:
+    """Keys of the part's images that can be found: in the index, and not taken out."""
+    root = side.path
     embedded = open_embeddings(root / part.embeddings.path)
-    path = root / next(file.path for file in part.rejects if "/index/" in file.path)
+    path = root / part.rejects[STAGES.index("index")].path
     try:
-        rejected = pq.read_table(path, columns=["id"], page_checksum_verification=True)
-        ids = rejected.column("id").to_numpy()
-        kept = embedded.keys().filter(pa.array(~np.isin(embedded.ids, ids)))
-    except (OSError, pa.ArrowException) as error:
+        kept = embedded.keys().filter(pa.array(indexed_rows(root, part, removed)))
+    except (DatastoreError, pa.ArrowException) as error:
         raise DatastoreError(
             f"{path}, or the keys beside it, cannot be read ({error}). Run tagmine verify "
             f"{shlex.quote(str(root))} to see what is wrong."

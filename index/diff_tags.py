@@ -85,7 +85,7 @@ def compare_tags(before: Side, after: Side, count: int) -> TagChanges:
             "FROM joined GROUP BY kind ORDER BY kind"
         ).fetchall()
         kinds = tuple(KindChange(*row) for row in rows)
-        images = before.manifest.images, after.manifest.images
+        images = before.manifest.live_images, after.manifest.live_images
         sizes = [max(count, 1) for count in images]
         return TagChanges(
             *images,

@@ -16,6 +16,7 @@ from tagmine.errors import DatastoreError
 from tagmine.layout import embeddings_path, under_way
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter
+from tagmine.removed import NOTHING, Identities
 from tagmine.samples import Sample, SampleFields, read_samples
 from tagmine.sources import Source
 from tagmine.stage import (
@@ -76,6 +77,7 @@ def embed_part(
     options: EmbedOptions,
     encoder: Encoder,
     report: ReportProgress = ignore_progress,
+    removed: Identities = NOTHING,
 ) -> PartResult:
     """Make the embeddings part of a shard, unless a current one is there already.
 
@@ -85,6 +87,7 @@ def embed_part(
         options: which member is the image, and how images are batched.
         encoder: the CLIP image tower.
         report: told of the progress.
+        removed: samples that were taken out and are left out.
 
     Returns:
         The part's footer, and whether it was made now.
@@ -98,7 +101,7 @@ def embed_part(
         finished = _finished_footer(target)
         if finished and is_current(finished, root, source, maker, report):
             return PartResult(source.part, False, finished)
-        footer = _make_part(root, source, options, encoder, report, isolated=died)
+        footer = _make_part(root, source, options, encoder, report, removed, isolated=died)
     return PartResult(source.part, True, footer)
 
 
@@ -108,6 +111,7 @@ def _make_part(
     options: EmbedOptions,
     encoder: Encoder,
     report: ReportProgress,
+    removed: Identities,
     isolated: bool,
 ) -> PartFooter:
     maker = embed_fingerprint(encoder, options)
@@ -115,9 +119,10 @@ def _make_part(
     limits = {key: options.limits.max_bytes for key in options.fields.image_keys}
     if options.clip_scores:
         limits |= text_limits(options.fields)
+    limits = removed.limits(options.fields) | limits
     with open_source(source) as stream:
         samples = read_samples(stream, options.fields, limits)
-        images = _images(samples, options, ledger)
+        images = _images(samples, options, ledger, removed)
         batches = _embed(images, options, encoder, isolated)
         ids, keys, vectors, scores = _collect(batches, options, encoder, ledger, stream, report)
         footer = ledger.close(stream, len(ids))
@@ -138,13 +143,15 @@ def _finished_footer(path: Path) -> PartFooter | None:
 
 
 def _images(
-    samples: Iterator[Sample], options: EmbedOptions, ledger: PartLedger
+    samples: Iterator[Sample], options: EmbedOptions, ledger: PartLedger, removed: Identities
 ) -> Iterator[tuple[_Origin, bytes]]:
     fields = options.fields
     for sample in samples:
         row_id, key = ledger.identify(sample.position, sample.key)
         data = next((sample.members[k] for k in fields.image_keys if k in sample.members), None)
-        if sample.problem:
+        if removed.found_in(key, sample.members, fields):
+            ledger.leave_out()
+        elif sample.problem:
             ledger.reject(row_id, key, *sample.problem)
         elif data is None:
             found = ", ".join("." + extension for extension in sample.extensions)

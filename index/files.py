@@ -30,6 +30,8 @@ class IndexFileCard:
         vectors: how many it holds; for the trained index, how many it was trained on.
         maker: fingerprint of all that decides the file's bytes.
         sha256: hash of the index file.
+        thinned: of the trained index, how many images were taken out of its parts since; absent
+            from the file where there are none.
     """
 
     format_version: int
@@ -38,6 +40,7 @@ class IndexFileCard:
     vectors: int
     maker: str
     sha256: str
+    thinned: int = 0
 
 
 def write_index(target: Path, index: faiss.Index, card: IndexFileCard) -> None:
@@ -45,9 +48,16 @@ def write_index(target: Path, index: faiss.Index, card: IndexFileCard) -> None:
     # The card last: a file whose card does not fit it is made again.
     with atomic_path(target) as temporary:
         faiss.write_index(index, str(temporary))
-    card = dataclasses.replace(card, sha256=file_sha256(target))
-    text = json.dumps(dataclasses.asdict(card), indent=1) + "\n"
-    write_atomically(target.with_suffix(".json"), text.encode())
+    write_card(target, dataclasses.replace(card, sha256=file_sha256(target)))
+
+
+def write_card(index_file: Path, card: IndexFileCard) -> None:
+    """Write the card beside an index file."""
+    record = dataclasses.asdict(card)
+    if not card.thinned:
+        del record["thinned"]
+    text = json.dumps(record, indent=1) + "\n"
+    write_atomically(index_file.with_suffix(".json"), text.encode())
 
 
 def read_card(index_file: Path, maker: str | None = None) -> IndexFileCard | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import os
-import stat
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from index.images import ImageLimits, ImageRejected
+from tagmine.captions import SampleRejected
+from tagmine.files_below import read_below
 from tagmine.sources import Source
 
 
@@ -39,30 +39,10 @@ def read_image_file(folder: Path, image: str, limits: ImageLimits) -> bytes:
         ImageRejected: for a path that is absolute or has "..", a file that is not there or is no
             plain file, or one that is too large.
     """
-    path = PurePosixPath(image)
-    if path.is_absolute() or ".." in path.parts or "\0" in image:
-        raise ImageRejected("unsafe_image_path", f"{image!r} is not a path below the image folder")
     try:
-        # Not blocking: opening a pipe would wait for its writer.
-        handle = os.open(folder / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return _read_plain(handle, image, limits)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise ImageRejected("image_missing", f"{image!r}: {error.strerror}") from error
-
-
-def _read_plain(handle: int, image: str, limits: ImageLimits) -> bytes:
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
-        raise ImageRejected("image_missing", f"{image!r} is not a plain file")
-    if found.st_size > limits.max_bytes:
-        raise ImageRejected(
-            "image_too_large", f"{found.st_size} bytes; the limit is {limits.max_bytes}"
-        )
-    with open(handle, "rb", closefd=False) as stream:
-        return stream.read(limits.max_bytes + 1)
+        return read_below(folder, image, limits.max_bytes)
+    except SampleRejected as rejected:
+        raise ImageRejected(rejected.reason, rejected.detail) from rejected
 
 
 class ImageFiles:

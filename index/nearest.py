@@ -10,11 +10,14 @@ import numpy as np
 from index.rescoring import exact_scores
 from index.shards import IndexShards
 from tagmine.embeddings import EmbeddingsPart
+from tagmine.removed import Removed
 
 # How much deeper and wider a query searches that found too few.
 _DEEPER = 4
 # More excluded ids than this are not asked for in advance: a query meets few of them.
 _MOST_FORESEEN = 1024
+# Fewer still of those that were taken out, which lie anywhere.
+_HIDDEN_FORESEEN = 32
 # Candidates of one block of queries.
 _BLOCK_CANDIDATES = 1 << 22
 
@@ -27,11 +30,13 @@ class Exclusions:
         everywhere: int64 [n], ids that are left out of every answer.
         by_query: for each query int64 [m], ids that are left out of its answer; or None.
         above: images whose exact cosine with the query is at least this are left out, or None.
+        removed: what was taken out of the datastore, which no answer shows.
     """
 
     everywhere: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     by_query: tuple[np.ndarray, ...] | None = None
     above: float | None = None
+    removed: Removed = Removed()
 
     def of(self, rows: np.ndarray) -> Exclusions:
         """Those of some queries only."""
@@ -39,14 +44,20 @@ class Exclusions:
             return self
         return dataclasses.replace(self, by_query=tuple(self.by_query[row] for row in rows))
 
-    def most(self) -> int:
-        """How many ids at most one query leaves out."""
+    @property
+    def foreseen(self) -> int:
+        """How many more candidates a search asks for at first."""
+        hidden = min(len(self.removed.pending), _HIDDEN_FORESEEN)
+        return min(self._named(), _MOST_FORESEEN) + hidden
+
+    def _named(self) -> int:
         longest = max((len(ids) for ids in self.by_query or ()), default=0)
         return len(self.everywhere) + longest
 
     def remove(self, ids: np.ndarray) -> np.ndarray:
         """`ids` int64 [q, n] with -1 for those that are left out."""
-        if not self.most():
+        ids = np.where(self.removed.hides(ids), -1, ids)
+        if not self._named():
             return ids
         out = np.isin(ids, self.everywhere)
         for row, excluded in enumerate(self.by_query or ()):
@@ -85,7 +96,7 @@ def find_nearest(
     """
     ids = np.full((len(queries), k), -1, np.int64)
     scores = np.full((len(queries), k), -np.inf, np.float32)
-    depth = max(k, effort.rerank) + min(exclusions.most(), _MOST_FORESEEN)
+    depth = max(k, effort.rerank) + exclusions.foreseen
     nprobe = effort.nprobe
     waiting = np.arange(len(queries))
     while len(waiting):

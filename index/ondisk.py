@@ -15,7 +15,7 @@ from index.factory import create_index
 from index.files import open_index, read_index
 from index.shards import inverted_lists_of
 from tagmine.errors import ConfigurationError
-from tagmine.layout import MERGED_INDEX, MERGED_LISTS, TRAINED_INDEX, atomic_path
+from tagmine.layout import MERGED_INDEX, MERGED_LISTS, TRAINED_INDEX, atomic_path, remove_file
 from tagmine.manifest import FileCard
 from tagmine.parts import file_sha256
 
@@ -92,7 +92,7 @@ def remove_unmerged(root: Path, merged: Sequence[FileCard]) -> None:
     """Delete a merged index that the manifest does not have."""
     if not merged:
         for path in (MERGED_INDEX, MERGED_LISTS):
-            (root / path).unlink(missing_ok=True)
+            remove_file(root / path)
 
 
 def open_merged(path: Path) -> faiss.Index:

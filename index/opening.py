@@ -47,7 +47,8 @@ def check_files(root: Path, manifest: Manifest) -> None:
                 f"{REPAIR}"
             )
     if sum(card.bytes for card in cards) > FULL_CHECK_BYTES:
-        cards = [card for card in cards if card.path.endswith(".json")]
+        removed = manifest.removed and manifest.removed.file
+        cards = [card for card in cards if card.path.endswith(".json") or card == removed]
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda card: file_sha256(root / card.path), cards)
         for card, sha256 in zip(cards, found, strict=True):

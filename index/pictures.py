@@ -67,11 +67,20 @@ def read_from_shards(
 def thumbnail(data: bytes) -> str:
     """A JPEG of at most 160 pixels a side, as base64; "" for bytes that are no usable picture."""
     try:
-        image = decode_image(data, ImageLimits(), SIDE)
+        return base64.b64encode(shrink(data, SIDE)).decode()
     except ImageRejected as rejected:
         logger.info("no thumbnail: %s", rejected)
         return ""
-    image.thumbnail((SIDE, SIDE))
+
+
+def shrink(data: bytes, side: int) -> bytes:
+    """A JPEG of a picture, at most `side` pixels a side, without anything but its pixels.
+
+    Raises:
+        ImageRejected: for bytes that are no usable picture.
+    """
+    image = decode_image(data, ImageLimits(), side)
+    image.thumbnail((side, side))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

@@ -21,6 +21,8 @@ class Neighbour:
         score: cosine with the query, in [-1, 1].
         captions: what was said of it.
         tags: its tags, as its captions word them.
+        datastore: name of the datastore that it is in, where it was one of a stack; else "".
+        weight: what its cosine counts for there.
     """
 
     id: int
@@ -29,6 +31,13 @@ class Neighbour:
     score: float
     captions: tuple[str, ...]
     tags: tuple[Tag, ...]
+    datastore: str = ""
+    weight: float = 1.0
+
+    @property
+    def pull(self) -> float:
+        """What it adds to the weight of its tags."""
+        return max(self.score, 0.0) * self.weight
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +47,8 @@ class PooledTag:
     Attributes:
         tag: the tag, in the wording that is commonest in the datastore.
         votes: how many neighbours have it.
-        score: the summed cosine of those neighbours over the summed cosine of all, in [0, 1].
+        score: the summed cosine of those neighbours over the summed cosine of all, in [0, 1];
+            each times the weight of its datastore, where several were searched.
     """
 
     tag: Tag
@@ -54,11 +64,14 @@ class Answer:
     tags: tuple[PooledTag, ...]
 
 
-def neighbour_of_row(row: dict, score: float) -> Neighbour:
-    """The neighbour that a row of the tag table is, at the given cosine."""
+def neighbour_of_row(
+    row: dict, score: float, datastore: str = "", weight: float = 1.0
+) -> Neighbour:
+    """The neighbour that a row of the tag table is, at the given cosine; see `Neighbour`."""
     captions = (row["caption"], *row["more_captions"])
     tags = tuple(tag_of_record(record) for record in row["tags"])
-    return Neighbour(row["id"], row["key"], row["source"], score, captions, tags)
+    place = row["id"], row["key"], row["source"]
+    return Neighbour(*place, score, captions, tags, datastore, weight)
 
 
 def drop_rare_tags(rows: Iterable[dict], vocabulary: Vocabulary, min_images: int) -> None:
@@ -94,11 +107,11 @@ def pool_tags(
     """
     voters: dict[MergeKey, list[float]] = {}
     first: dict[MergeKey, Tag] = {}
-    total = sum(max(neighbour.score, 0.0) for neighbour in neighbours)
+    total = sum(neighbour.pull for neighbour in neighbours)
     for neighbour in neighbours:
         for tag in neighbour.tags:
             first.setdefault(tag.merge_key, tag)
-            voters.setdefault(tag.merge_key, []).append(max(neighbour.score, 0.0))
+            voters.setdefault(tag.merge_key, []).append(neighbour.pull)
     shown = _commonest_wording(first, vocabulary) if vocabulary else first
     pooled = [
         PooledTag(shown[key], len(scores), sum(scores) / total if total else 0.0)

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 from index.build import ShardPlan
 from index.factory import create_index
 from index.files import read_card
+from index.live import indexed_rows
 from index.shards import inverted_lists_of
+from index.thumbnails import thumbnails_card
 from index.vocabulary import publish_vocabulary
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
@@ -25,6 +27,7 @@ from tagmine.layout import (
     card_path,
     embeddings_path,
     index_shard_path,
+    part_of,
     rejects_path,
     tags_path,
 )
@@ -35,6 +38,7 @@ from tagmine.manifest import (
     IndexShardCard,
     Manifest,
     PartCard,
+    RemovedCard,
     StageCount,
     TaggerPin,
     read_pin,
@@ -42,6 +46,8 @@ from tagmine.manifest import (
 )
 from tagmine.parts import PartFooter, file_sha256, read_tags_footer
 from tagmine.rejects import STAGES
+from tagmine.removed import newest_record, read_removed
+from tagmine.row_origins import origins_path, read_origins_footer
 from tagmine.sources import Source
 
 # Candidates that the compressed index proposes for exact scoring: where 0.99 of the true five are
@@ -81,6 +87,7 @@ def assemble_manifest(
             pool.map(lambda source: _part_card(root, source, tagger.maker, encoder.maker), sources)
         )
     index = _index_card(root, plans, index_key, encoder.dim, min_clip_score)
+    removed = removed_card(root, parts)
     return Manifest(
         format="tagmine-datastore",
         format_version=FORMAT_VERSION,
@@ -89,10 +96,26 @@ def assemble_manifest(
         tagger=tagger,
         encoder=encoder,
         index=index,
-        vocabulary=publish_vocabulary(root, parts, min_tag_images),
+        vocabulary=publish_vocabulary(root, parts, min_tag_images, removed and removed.file.path),
         totals={s: sum_counts([part.stages[s] for part in parts]) for s in STAGES},
         parts=parts,
+        removed=removed,
     )
+
+
+def removed_card(root: Path, parts: Sequence[PartCard]) -> RemovedCard | None:
+    """The record of what was taken out, and how many images of the index it hides."""
+    path = newest_record(root)
+    if path is None:
+        return None
+    removed = read_removed(root / path)
+    reached = {*part_of(removed.pending).tolist()}
+    pending = 0
+    for part in parts:
+        if part.part in reached:
+            pending += int(indexed_rows(root, part).sum())
+            pending -= int(indexed_rows(root, part, removed).sum())
+    return RemovedCard(_parquet_card(root, path), pending)
 
 
 def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCard:
@@ -128,7 +151,21 @@ def _part_card(root: Path, source: Source, tagger: str, encoder: str) -> PartCar
             "index": StageCount(embeddings.written, indexed, left_out),
         },
         captions_dropped=tags.captions_dropped,
+        origins=_origins_card(root, tags),
+        thumbnails=thumbnails_card(root, embeddings),
     )
+
+
+def _origins_card(root: Path, tags: PartFooter) -> FileCard | None:
+    """The origins of a part that was copied, unless it was made anew of its shard since."""
+    path = origins_path(tags.part)
+    if not (root / path).exists():
+        return None
+    footer = read_origins_footer(root / path)
+    if (footer.source_sha256, footer.tags_maker) != (tags.source_sha256, tags.maker):
+        (root / path).unlink()
+        return None
+    return _parquet_card(root, path)
 
 
 def _count_reasons(path: Path) -> dict[str, int]:

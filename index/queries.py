@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from index.live import indexed_rows
 from index.opening import NORM_TOLERANCE
 from index.search import Datastore
-from index.shard_health import indexed_rows
 from index.tag_measures import tag_keys
 from tagmine.embeddings import open_embeddings
 from tagmine.layout import embeddings_path, tags_path
@@ -72,7 +72,7 @@ def sample_images(datastore: Datastore, count: int, seed: int) -> tuple[np.ndarr
         if not len(places):
             continue
         part = datastore.embeddings(card.part)
-        rows = np.flatnonzero(indexed_rows(datastore.root, card))
+        rows = np.flatnonzero(indexed_rows(datastore.root, card, datastore.removed))
         rows = rows[places[places < len(rows)]]
         ids.append(part.ids[rows])
         vectors.append(part.vectors[rows].astype(np.float32))

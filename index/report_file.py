@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -19,6 +20,19 @@ MAX_REPORT_BYTES = 256 << 20
 def write_report(path: Path, report: Report) -> None:
     """Replace the report in `path`, atomically; the same report gives the same bytes."""
     write_atomically(path, TypeAdapter(Report).dump_json(report, indent=1) + b"\n")
+
+
+def without_pictures(report: Report) -> Report:
+    """The report as it may be shown to anyone: its gallery names images and shows none."""
+    entries = [
+        dataclasses.replace(
+            entry,
+            thumbnail="",
+            neighbours=tuple(dataclasses.replace(n, thumbnail="") for n in entry.neighbours),
+        )
+        for entry in report.gallery
+    ]
+    return dataclasses.replace(report, gallery=tuple(entries))
 
 
 def read_report(path: Path) -> Report:

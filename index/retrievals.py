@@ -31,22 +31,30 @@ RETRIEVED_TAG_TYPE = pa.struct(
         _needed("neighbours", pa.list_(pa.int32())),
     ]
 )
-RETRIEVED_NEIGHBOUR_TYPE = pa.struct(
-    [
-        _needed("id", pa.int64()),
-        _needed("key", pa.string()),
-        _needed("source", pa.string()),
-        _needed("score", pa.float32()),
-        _needed("captions", pa.list_(pa.string())),
-    ]
-)
-RETRIEVALS_SCHEMA = pa.schema(
-    [
-        _needed("key", pa.string()),
-        _needed("tags", pa.list_(RETRIEVED_TAG_TYPE)),
-        _needed("neighbours", pa.list_(RETRIEVED_NEIGHBOUR_TYPE)),
-    ]
-)
+_NEIGHBOUR_FIELDS = [
+    _needed("id", pa.int64()),
+    _needed("key", pa.string()),
+    _needed("source", pa.string()),
+    _needed("score", pa.float32()),
+    _needed("captions", pa.list_(pa.string())),
+    _needed("datastore", pa.string()),
+]
+RETRIEVED_NEIGHBOUR_TYPE = pa.struct(_NEIGHBOUR_FIELDS)
+
+
+def _schema(neighbour: pa.StructType) -> pa.Schema:
+    return pa.schema(
+        [
+            _needed("key", pa.string()),
+            _needed("tags", pa.list_(RETRIEVED_TAG_TYPE)),
+            _needed("neighbours", pa.list_(neighbour)),
+        ]
+    )
+
+
+RETRIEVALS_SCHEMA = _schema(RETRIEVED_NEIGHBOUR_TYPE)
+# As it was before several datastores could be asked.
+_ONE_DATASTORE_SCHEMA = _schema(pa.struct(_NEIGHBOUR_FIELDS[:-1]))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class RetrievedNeighbour:
         source: the shard it came from, `dataset/shard`.
         score: cosine with the query, in [-1, 1].
         captions: what was said of it.
+        datastore: name of the datastore that it is in; "" where only one could be asked.
     """
 
     id: int
@@ -86,6 +95,7 @@ class RetrievedNeighbour:
     source: str
     score: float
     captions: tuple[str, ...]
+    datastore: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ def retrieval_of_answer(answer: Answer, max_tags: int) -> Retrieval:
     """
     if max_tags < 1:
         raise ValueError(f"expected max_tags of at least 1, got {max_tags}")
-    weights = [max(neighbour.score, 0.0) for neighbour in answer.neighbours]
+    weights = [neighbour.pull for neighbour in answer.neighbours]
     total = sum(weights)
     tagged = [{tag.merge_key for tag in neighbour.tags} for neighbour in answer.neighbours]
     worded: dict[str, tuple[str, str, set[int]]] = {}
@@ -131,7 +141,8 @@ def retrieval_of_answer(answer: Answer, max_tags: int) -> Retrieval:
     # Stable: of equal weight, those that the pooling has first.
     tags.sort(key=lambda tag: (-tag.score, -tag.votes))
     neighbours = tuple(
-        RetrievedNeighbour(n.id, n.key, n.source, n.score, n.captions) for n in answer.neighbours
+        RetrievedNeighbour(n.id, n.key, n.source, n.score, n.captions, n.datastore)
+        for n in answer.neighbours
     )
     return Retrieval(tuple(tags[:max_tags]), neighbours)
 
@@ -180,7 +191,7 @@ def open_retrievals(path: Path) -> pq.ParquetFile:
         opened = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
-    if not opened.schema_arrow.remove_metadata().equals(RETRIEVALS_SCHEMA):
+    if opened.schema_arrow.remove_metadata() not in (RETRIEVALS_SCHEMA, _ONE_DATASTORE_SCHEMA):
         raise DatastoreError(
             f"{path} holds no retrievals; its columns are {', '.join(opened.schema_arrow.names)}. "
             "Give the folder or a part that tagmine retrieve wrote."

@@ -25,9 +25,9 @@ from index.retrieval_folder import (
 from index.retrievals import Retrieval, retrieval_of_answer, write_retrievals
 from tagmine.archive import HashingReader
 from tagmine.errors import DatastoreError
-from tagmine.layout import FORMAT_VERSION, under_way
+from tagmine.layout import FORMAT_VERSION, MANIFEST, under_way
 from tagmine.manifest import fingerprint
-from tagmine.parts import PartFooter
+from tagmine.parts import PartFooter, file_sha256
 from tagmine.rejects import RETRIEVE
 from tagmine.samples import SampleFields, read_samples
 from tagmine.sources import Source
@@ -44,6 +44,7 @@ from tagmine.stage import (
 if TYPE_CHECKING:
     from index.pooling import Answer
     from index.search import Datastore
+    from index.stack import Stack
 
 # Images that are looked up together, so that tag tables are read once for all of them.
 _BLOCK = 2048
@@ -116,7 +117,7 @@ class _Picture:
 
 
 def look_up(
-    datastore: Datastore,
+    datastore: Datastore | Stack,
     vectors: np.ndarray,
     wanted: LookUp,
     names: Sequence[Sequence[str]] = (),
@@ -124,7 +125,7 @@ def look_up(
     """What the datastore knows of images.
 
     Args:
-        datastore: where they are looked up.
+        datastore: where they are looked up; one, or several as a stack.
         vectors: [n, dim], of unit norm.
         wanted: how much, and what is left out.
         names: for each image the keys that the datastore may have it under.
@@ -146,22 +147,27 @@ def look_up(
     return LookedUp(datastore.answers(ids, scores), len(copied), sum(map(bool, own or ())))
 
 
-def _own_ids(datastore: Datastore, names: Sequence[Sequence[str]]) -> list[list[int]]:
+def _own_ids(datastore: Datastore | Stack, names: Sequence[Sequence[str]]) -> list[list[int]]:
     # All at once: each look-up of keys goes through those of their part.
     found = datastore.locate(datastore.ids_of([name for listed in names for name in listed]))
-    by_key: dict[str, int] = {origin.key: row_id for row_id, origin in found.items()}
-    return [[by_key[name] for name in listed if name in by_key] for listed in names]
+    by_key: dict[str, list[int]] = {}
+    for row_id, origin in found.items():
+        by_key.setdefault(origin.key, []).append(row_id)
+    return [[i for name in listed for i in by_key.get(name, ())] for listed in names]
 
 
-def make_pin(datastore: Datastore, options: RetrieveOptions, manifest_sha256: str) -> RetrievalPin:
-    """What parts are made with, for an open datastore whose encoder is loaded."""
-    card, wanted = datastore.encoder.card, options.look_up
+def make_pin(stack: Stack, options: RetrieveOptions) -> RetrievalPin:
+    """What parts are made with, for open datastores whose encoder is loaded."""
+    hashes = [file_sha256(datastore.root / MANIFEST) for datastore in stack.datastores]
+    several = fingerprint(hashes, stack.weights, stack.shares)
+    manifest_sha256 = hashes[0] if len(hashes) == 1 else several
+    card, wanted = stack.encoder.card, options.look_up
     made_with = (manifest_sha256, card.fingerprint, card.precision, dataclasses.asdict(wanted))
     limits = dataclasses.asdict(options.limits)
     return RetrievalPin(
         format="tagmine-retrievals",
         format_version=FORMAT_VERSION,
-        datastore=datastore.manifest.name,
+        datastore="+".join(each.manifest.name for each in stack.datastores),
         datastore_sha256=manifest_sha256,
         clip_model=card.clip_model,
         encoder=card.fingerprint,
@@ -178,7 +184,7 @@ def retrieve_part(
     root: Path,
     source: Source,
     options: RetrieveOptions,
-    datastore: Datastore,
+    datastore: Stack,
     pin: RetrievalPin,
     report: ReportProgress = ignore_progress,
 ) -> PartResult:
@@ -245,7 +251,7 @@ class _PartMaker:
         self,
         source: Source,
         options: RetrieveOptions,
-        datastore: Datastore,
+        datastore: Stack,
         ledger: PartLedger,
         stream: HashedInput,
         report: ReportProgress,

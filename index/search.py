@@ -5,34 +5,38 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from index.asking import Asking
+from index.live import removed_of
 from index.nearest import Effort, Exclusions, find_nearest, keys_by_query
 from index.opening import REPAIR, check_files, check_unit_norm, open_shards, open_trained
 from index.origins import Origin, find_ids, find_origins
 from index.pooling import Answer, drop_rare_tags, neighbour_of_row, pool_tags
 from index.shards import IndexShards
+from index.tag_rows import read_tag_rows
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
-from tagmine.errors import ConfigurationError, DatastoreError
+from tagmine.errors import DatastoreError
 from tagmine.layout import part_of
-from tagmine.manifest import FileCard, Manifest, read_manifest
-from tagmine.parts import PartFooter, read_tags_footer
+from tagmine.manifest import Manifest, PartCard, read_manifest
+from tagmine.opened import local_folder
+from tagmine.parts import PartFooter
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from index.encoder import Encoder
 
+# A process of Linux maps 65,530 files by default; a datastore may have more parts.
+MAX_MAPPED_PARTS = 16_384
+_READERS = 8
 
-class Datastore:
+
+class Datastore(Asking):
     """An open datastore; make one with `open_datastore`.
 
     Attributes:
@@ -40,11 +44,13 @@ class Datastore:
         manifest: what it is made of.
         shards: the open index shards, memory-mapped; the merged index alone where there is one.
         index_shards: the same, searched as one.
+        removed: what was taken out; what of it is still in the files, no answer shows.
     """
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
+        self.removed = removed_of(root, manifest)
         self.shards = open_shards(root, manifest)
         try:
             self.index_shards = IndexShards(self.shards, open_trained(root, manifest))
@@ -53,11 +59,11 @@ class Datastore:
         self._parts: dict[int, EmbeddingsPart] = {}
 
     def __len__(self) -> int:
-        return self.manifest.images
+        return self.manifest.live_images
 
     @cached_property
-    def _part_cards(self) -> dict[int, FileCard]:
-        return {part.part: part.tags for part in self.manifest.parts}
+    def _part_cards(self) -> dict[int, PartCard]:
+        return {part.part: part for part in self.manifest.parts}
 
     @cached_property
     def _parts_by_source(self) -> dict[str, int]:
@@ -160,12 +166,14 @@ class Datastore:
             self.ids_of(everywhere),
             None if by_query is None else tuple(self.ids_of(keys) for keys in by_query),
             exclude_above,
+            self.removed,
         )
         return find_nearest(self.index_shards, self.embeddings, queries, k, effort, exclusions)
 
     def ids_of(self, keys: Sequence[str | int]) -> np.ndarray:
         """The ids int64 [n] of those keys that the datastore holds; ids stand for themselves."""
-        return find_ids(keys, self._parts_by_source, self.embeddings)
+        found = find_ids(keys, self._parts_by_source, self.embeddings)
+        return found[~self.removed.hides(found)]
 
     def locate(self, ids: Iterable[int]) -> dict[int, Origin]:
         """Where images came from: key, source and part by id; -1 is left out.
@@ -173,7 +181,11 @@ class Datastore:
         Raises:
             DatastoreError: for an id that the datastore does not hold.
         """
-        return find_origins(ids, self.embeddings)
+        wanted = np.array(list(ids), np.int64)
+        hidden = wanted[self.removed.hides(wanted)]
+        if len(hidden):
+            raise DatastoreError(f"{self.root}: the image {hidden[0]} was taken out.")
+        return find_origins(wanted.tolist(), self.embeddings)
 
     def _check(self, vectors: np.ndarray, k: int) -> np.ndarray:
         queries = np.ascontiguousarray(vectors, np.float32)
@@ -197,15 +209,16 @@ class Datastore:
             DatastoreError: when the datastore has no such part, or it is damaged.
         """
         if part not in self._parts:
-            card = {p.part: p.embeddings for p in self.manifest.parts}.get(part)
-            if card is None:
+            if part not in self._part_cards:
                 raise DatastoreError(
                     f"{self.root} has no part {part}, which is the upper half of an id. Ask for "
                     "ids that a search of this datastore gave."
                 )
-            opened = open_embeddings(self.root / card.path)
+            opened = open_embeddings(self.root / self._part_cards[part].embeddings.path)
             self._check_maker(opened.footer, self.manifest.encoder.maker)
             check_unit_norm(opened)
+            if len(self._parts) >= MAX_MAPPED_PARTS:
+                del self._parts[next(iter(self._parts))]
             self._parts[part] = opened
         return self._parts[part]
 
@@ -237,35 +250,23 @@ class Datastore:
         """
         found: dict[int, dict] = {}
         by_part: dict[int, list[int]] = {}
-        for row_id in ids:
+        asked = np.array(list(ids), np.int64)
+        for row_id in asked[~self.removed.hides(asked)].tolist():
             by_part.setdefault(part_of(row_id), []).append(row_id)
-        for number in sorted(by_part.keys() & self._part_cards.keys()):
-            card = self._part_cards[number]
-            footer = read_tags_footer(self.root / card.path)
-            self._check_maker(footer, self.manifest.tagger.maker)
-            wanted = pa.array(by_part[number], pa.int64())
-            try:
-                table = pq.read_table(
-                    self.root / card.path,
-                    filters=pc.field("id").isin(wanted),
-                    page_checksum_verification=True,
-                )
-            except (OSError, pa.ArrowException) as error:
-                raise DatastoreError(
-                    f"{self.root / card.path} is damaged: {error}. {REPAIR}"
-                ) from error
-            found.update((row["id"], row) for row in table.to_pylist())
+        parts = sorted(by_part.keys() & self._part_cards.keys())
+        # The neighbours of one picture lie in as many parts; Arrow reads without the GIL.
+        with ThreadPoolExecutor(min(_READERS, len(parts)) or 1) as pool:
+            for rows in pool.map(lambda number: self._read_rows(number, by_part[number]), parts):
+                found.update((row["id"], row) for row in rows)
         floor = self.manifest.vocabulary.min_tag_images
         if floor > 1:
             drop_rare_tags(found.values(), self.vocabulary, floor)
         return found
 
-    def query(self, vectors: np.ndarray, k: int = 5) -> list[Answer]:
-        """For each vector, its nearest images with captions and tags, and the pooled tags.
-
-        Args and errors are those of `search`.
-        """
-        return self.answers(*self.search(vectors, k))
+    def _read_rows(self, part: int, ids: Sequence[int]) -> list[dict]:
+        path = self.root / self._part_cards[part].tags.path
+        maker = self.manifest.tagger.maker
+        return read_tag_rows(path, ids, lambda footer: self._check_maker(footer, maker))
 
     def answers(self, ids: np.ndarray, scores: np.ndarray) -> list[Answer]:
         """What `query` gives, for the ids [q, k] and scores [q, k] that `search` gave."""
@@ -277,21 +278,6 @@ class Datastore:
             answers.append(Answer(neighbours, pool_tags(neighbours, self.vocabulary)))
         return answers
 
-    def query_files(self, paths: Sequence[str | Path], k: int = 5) -> list[Answer]:
-        """As `query`, for JPEG, PNG or WebP files, decoded as those of the datastore were.
-
-        Raises:
-            ConfigurationError: for a file that cannot be read or is no such picture.
-        """
-        side = self.encoder.image_size
-        return self.query_images([_read_photo(Path(path), side) for path in paths], k)
-
-    def query_images(self, images: Sequence[PIL.Image.Image], k: int = 5) -> list[Answer]:
-        """As `query`, for pictures, embedded with the datastore's own encoder."""
-        encoder = self.encoder
-        batch = np.stack([encoder.preprocess(image) for image in images])
-        return self.query(encoder.embed_images(batch), k)
-
 
 def is_local_checkpoint(clip_model: str) -> bool:
     """Whether the name of a model is a path, which means nothing on another machine."""
@@ -300,21 +286,23 @@ def is_local_checkpoint(clip_model: str) -> bool:
 
 
 def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastore:
-    """Open the datastore in a folder.
+    """Open the datastore in a folder, or at a URL.
 
     Every file's presence and size is checked against the manifest, and the hash of the cards of
     the index; of all files when they are under 32 MiB together. The index is memory-mapped, so
     that opening takes no longer for a large one. `tagmine verify` checks everything.
 
     Args:
-        path: the datastore's folder.
+        path: the datastore's folder, or the URL of one in an object store, which is copied to the
+            cache of this machine first; see docs/stores.md.
         encoder: what pictures will be embedded with; by default the one that the manifest names.
 
     Raises:
         DatastoreError: when the folder is no datastore, has another format version, a missing or
             altered file, or was embedded with another encoder.
+        StoreError: for an object store that does not answer.
     """
-    root = Path(path)
+    root = local_folder(path)
     manifest = read_manifest(root)
     check_files(root, manifest)
     datastore = Datastore(root, manifest)
@@ -322,16 +310,3 @@ def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastor
     if encoder is not None:
         datastore.encoder = datastore.accept(encoder)
     return datastore
-
-
-def _read_photo(path: Path, shortest_side: int) -> PIL.Image.Image:
-    from index.images import ImageLimits, ImageRejected, decode_image
-
-    try:
-        return decode_image(path.read_bytes(), ImageLimits(), shortest_side)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: the photo cannot be read: {error.strerror}.") from error
-    except ImageRejected as rejected:
-        raise ConfigurationError(
-            f"{path}: the photo cannot be used: {rejected.detail}. Give a JPEG, PNG or WebP file."
-        ) from rejected

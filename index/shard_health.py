@@ -6,18 +6,17 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from index.factory import cause_of, list_count, metric_name, metrics_of
 from index.files import open_index, read_index
+from index.live import indexed_rows
 from index.ondisk import open_merged
 from index.report import ShardHealth
 from index.stored_codes import StoredCodes, trained_state
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import MERGED_INDEX
-from tagmine.manifest import IndexShardCard, Manifest, PartCard
+from tagmine.manifest import IndexShardCard, Manifest
 
 SAMPLED = 256
 _SEED = 20240610
@@ -37,21 +36,6 @@ _NEAREST = 10
 _MOST_LOST = 0.5
 # Of one picture, that may all come before it where nothing is scored again.
 _COPIES = 100
-
-
-def indexed_rows(root: Path, part: PartCard) -> np.ndarray:
-    """Which rows of a part's embeddings are in the index, bool [n].
-
-    Raises:
-        DatastoreError: when the part cannot be read.
-    """
-    embeddings = open_embeddings(root / part.embeddings.path)
-    card = next(card for card in part.rejects if card.path.startswith("rejects/index/"))
-    try:
-        rejected = pq.read_table(root / card.path, columns=["id"]).column("id").to_numpy()
-    except (OSError, pa.ArrowException) as error:
-        raise DatastoreError(f"{root / card.path} cannot be read: {error}") from error
-    return ~np.isin(embeddings.ids, rejected)
 
 
 def check_shard(root: Path, manifest: Manifest, card: IndexShardCard) -> ShardHealth:

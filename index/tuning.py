@@ -96,7 +96,8 @@ def _better(setting: Setting, best: Setting, goal: float) -> bool:
 def _draw(datastore: Datastore, count: int) -> tuple[np.ndarray, bool]:
     """Ids int64 [q] of images in the index, and whether it was trained on none of them."""
     ids = np.concatenate([_held(datastore, card.part) for card in datastore.manifest.parts])
-    others = np.setdiff1d(ids, trained_ids(datastore.root), assume_unique=True)
+    trained = trained_ids(datastore.root)
+    others = np.setdiff1d(ids, ids if trained is None else trained, assume_unique=True)
     held_out = len(others) >= min(count, LEAST_QUERIES, len(ids))
     ids = others if held_out else ids
     rng = np.random.default_rng(_SEED)
@@ -127,7 +128,8 @@ def _held(datastore: Datastore, part: int) -> np.ndarray:
     """Ids int64 [n] of a part's images that are in the index."""
     path = datastore.root / rejects_path("index", part)
     left_out = pq.read_table(path, columns=["id"]).column("id").to_numpy()
-    return np.setdiff1d(datastore.embeddings(part).ids, left_out, assume_unique=True)
+    held = np.setdiff1d(datastore.embeddings(part).ids, left_out, assume_unique=True)
+    return held[~datastore.removed.hides(held)]
 
 
 def _sweep(
@@ -141,7 +143,7 @@ def _sweep(
     deepest = min(max(*depths, at) + 1, len(datastore))
     for nprobe, codes in scanned:
         found, own = shards.propose(vectors, deepest, nprobe)
-        found = np.where(found == ids[:, None], -1, found)
+        found = np.where((found == ids[:, None]) | datastore.removed.hides(found), -1, found)
         order = np.argsort(found < 0, axis=1, kind="stable")
         found = np.take_along_axis(found, order, axis=1)
         exact = exact_scores(datastore.embeddings, vectors, found)

@@ -220,7 +220,7 @@ def make_report(outcome: Outcome, settings: Settings) -> Report:
         tagmine=__version__,
         name=manifest.name,
         manifest_sha256=outcome.manifest_sha256,
-        images=manifest.images,
+        images=manifest.live_images,
         dim=index.dim,
         encoder=f"{encoder.clip_model} ({encoder.weights_sha256[:12]})",
         tagger=f"{tagger.pipeline} {tagger.version}, {tagger.backend}",
@@ -256,7 +256,7 @@ def make_report(outcome: Outcome, settings: Settings) -> Report:
 def _findings(outcome: Outcome, settings: Settings) -> Findings:
     measured = outcome.measured
     return Findings(
-        images=outcome.manifest.images,
+        images=outcome.manifest.live_images,
         trouble=outcome.trouble,
         parts=outcome.parts,
         shards=outcome.shards,

@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 
 from index.build import find_left_out
 from index.files import read_index
+from index.live import removed_of
 from index.ondisk import open_merged
 from index.opening import NORM_TOLERANCE
+from index.publish import removed_card
 from index.search import Datastore
 from index.shard_health import check_shard, searched_files
 from index.shards import stored_ids
+from index.thumbnails import check_thumbnails
 from index.vocabulary import check_vocabulary
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
@@ -33,7 +36,11 @@ from tagmine.layout import (
 )
 from tagmine.manifest import Manifest, PartCard, pin_bytes, read_manifest
 from tagmine.parts import REJECTS_SCHEMA, TAGS_SCHEMA, file_sha256, read_tags_footer
+from tagmine.rejects import REMOVED
+from tagmine.removed import Removed, identify
+from tagmine.row_origins import read_origins
 from tagmine.sources import read_sources
+from tagmine.staging import is_staged
 
 SELF_LOOKUPS = 256
 _SAME_SCORE = 1e-3
@@ -41,7 +48,16 @@ _SAME_SCORE = 1e-3
 # that is lost then is lost to a coarse key, which may be what its owner chose: validate measures
 # what that costs. Only an index that finds next to nothing cannot be what anyone meant.
 _LEAST_FOUND = 0.05
-_FOLDERS = ("tags", "embeddings", "rejects", "index", "vocabulary")
+_FOLDERS = (
+    "tags",
+    "embeddings",
+    "rejects",
+    "index",
+    "vocabulary",
+    "origins",
+    "removed",
+    "thumbnails",
+)
 
 ReportCheck = Callable[[str], None]
 
@@ -88,11 +104,22 @@ def verify_datastore(root: Path, report: ReportCheck = lambda check: None) -> Ve
 
 def _verify(root: Path, report: ReportCheck) -> Verdict:
     manifest = read_manifest(root)
+    if is_staged(manifest):
+        raise DatastoreError(
+            f"{root} is whole, but a tagmine remove or compact was interrupted at its end. Run "
+            "tagmine compact; it finishes what is left."
+        )
     report("file sizes and hashes")
     _check_files(root, manifest)
     _check_sources(root, manifest)
     report("tag table, embeddings and rejects")
-    expected = [_check_part(root, manifest, part) for part in manifest.parts]
+    removed = removed_of(root, manifest)
+    expected = [_check_part(root, manifest, part, removed) for part in manifest.parts]
+    if manifest.removed != removed_card(root, manifest.parts):
+        raise DatastoreError(
+            f"{root}: the manifest is not of the newest record of what was taken out. Run tagmine "
+            "compact; it finishes what was interrupted."
+        )
     report("the vocabulary, counted again")
     check_vocabulary(root, manifest)
     report("ids in the index")
@@ -100,7 +127,8 @@ def _verify(root: Path, report: ReportCheck) -> Verdict:
     report("codes in the index")
     _check_codes(root, manifest)
     report("stored vectors find themselves")
-    looked_up = _check_self_lookup(Datastore(root, manifest), np.concatenate([[], *expected]))
+    held = np.concatenate([[], *expected]).astype(np.int64)
+    looked_up = _check_self_lookup(Datastore(root, manifest), held[~removed.hides(held)])
     cards = manifest.files()
     size = sum(card.bytes for card in cards)
     return Verdict(len(cards), size, manifest.images, *looked_up, manifest.index.index_key)
@@ -135,18 +163,23 @@ def _check_sources(root: Path, manifest: Manifest) -> None:
         raise DatastoreError(f"{SOURCES} is missing, or names other shards than the manifest.")
 
 
-def _check_part(root: Path, manifest: Manifest, part: PartCard) -> np.ndarray:
+def _check_part(root: Path, manifest: Manifest, part: PartCard, removed: Removed) -> np.ndarray:
     """Check one part; returns the ids that the index must hold."""
     embeddings = open_embeddings(root / part.embeddings.path)
     tag_ids, tag_keys = _check_tags(root, manifest, part)
     _check_embeddings(manifest, part, embeddings)
     _check_same_samples(part, (tag_ids, tag_keys), (embeddings.ids, embeddings.keys()))
+    for ids, keys in ((tag_ids, tag_keys), (embeddings.ids, embeddings.keys())):
+        _check_removed(part, removed, ids, keys)
     rejected = {
         stage: _check_rejects(root, part, number)
         for number, stage in enumerate(("mine", "embed", "index"))
     }
     _check_every_sample(part, "mine", tag_ids, rejected["mine"])
     _check_every_sample(part, "embed", embeddings.ids, rejected["embed"])
+    _check_origins(root, part, np.union1d(tag_ids, embeddings.ids))
+    if part.thumbnails is not None:
+        check_thumbnails(root, part.thumbnails, embeddings.ids)
     left_out = find_left_out(embeddings, tag_ids, manifest.index.min_clip_score)
     reasons = Counter(reason for reason, _ in left_out.values())
     same_ids = np.array_equal(np.sort(rejected["index"]), embeddings.ids[[*left_out]])
@@ -187,6 +220,17 @@ def _check_same_samples(
         raise DatastoreError(
             f"part {part.part}: the same id has one key in the tag table and another in the "
             "embeddings, so captions and images do not belong together."
+        )
+
+
+def _check_removed(part: PartCard, removed: Removed, ids: np.ndarray, keys: pa.Array) -> None:
+    known = removed.identities.of_kind("key")
+    shown = keys.filter(pa.array(~removed.hides(ids))).to_pylist() if known else []
+    back = next((key for key in shown if identify("key", key) in known), None)
+    if back is not None:
+        raise DatastoreError(
+            f"part {part.part}: {back} was taken out, but is here and not hidden. Run tagmine "
+            "remove with it again."
         )
 
 
@@ -231,7 +275,8 @@ def _check_rejects(root: Path, part: PartCard, number: int) -> np.ndarray:
     if not table.schema.remove_metadata().equals(REJECTS_SCHEMA) or table.num_rows != card.rows:
         raise DatastoreError(f"{card.path} has another schema or row count than the manifest says.")
     reasons = Counter(table.column("reason").to_pylist())
-    if dict(reasons) != {r: n for r, n in part.stages[stage].rejected.items() if n}:
+    counted = part.stages[stage].rejected.items()
+    if dict(reasons) != {reason: n for reason, n in counted if n and reason != REMOVED}:
         raise DatastoreError(f"{card.path}: its reasons do not add up to the manifest's counts.")
     return table.column("id").to_numpy()
 
@@ -240,11 +285,22 @@ def _check_every_sample(part: PartCard, stage: str, rows: np.ndarray, rejected: 
     count = part.stages[stage]
     accounted = np.sort(np.concatenate([rows, rejected]))
     every = sample_id(part.part, 0) + np.arange(count.read, dtype=np.int64)
-    if len(rows) != count.written or not np.array_equal(accounted, every):
+    # What was taken out has no row anywhere; what is left of it is its place.
+    missing = np.setdiff1d(every, accounted)
+    found = len(accounted) + len(missing) == len(every) and np.isin(accounted, every).all()
+    if len(rows) != count.written or not found or len(missing) != count.rejected.get(REMOVED, 0):
         raise DatastoreError(
             f"part {part.part}: {stage} read {count.read} samples, but rows and rejects together "
             f"account for {len(np.unique(accounted))} of them."
         )
+
+
+def _check_origins(root: Path, part: PartCard, rows: np.ndarray) -> None:
+    if part.origins is None:
+        return
+    ids = read_origins(root / part.origins.path).column("id").to_numpy()
+    if not np.array_equal(ids, rows):
+        raise DatastoreError(f"{part.origins.path} does not have one row for each of the part's.")
 
 
 def _check_index_ids(root: Path, manifest: Manifest, expected: list[np.ndarray]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tagmine.manifest import (
 )
 from tagmine.parts import file_sha256
 from tagmine.rejects import STAGES
+from tagmine.removed import read_removed
 from tagmine.vocabulary import Vocabulary, open_vocabulary
 
 # An image with a tags row is in the index unless one of these stages rejected it.
@@ -27,7 +29,7 @@ _LEFT_OUT_BY = ("embed", "index")
 
 
 def publish_vocabulary(
-    root: Path, parts: Sequence[PartCard], min_tag_images: int
+    root: Path, parts: Sequence[PartCard], min_tag_images: int, removed: str | None = None
 ) -> VocabularyCard:
     """Count the tags of the images in the index, unless the present vocabulary is of them.
 
@@ -35,16 +37,17 @@ def publish_vocabulary(
         root: the datastore's folder.
         parts: its parts.
         min_tag_images: the floor that the card is to carry; the file does not depend on it.
+        removed: the record of what was taken out, if there is one.
 
     Raises:
         DatastoreError: when a part cannot be read.
     """
-    maker = _maker(parts)
+    maker = vocabulary_maker(root, parts, removed)
     kept = _kept_card(root, maker)
     if kept is not None:
         return VocabularyCard(kept, maker, min_tag_images)
     target = root / VOCABULARY
-    _count(root, parts, target, maker)
+    _count(root, parts, removed, target, maker)
     rows = len(open_vocabulary(target))
     card = FileCard(VOCABULARY, rows, target.stat().st_size, file_sha256(target))
     return VocabularyCard(card, maker, min_tag_images)
@@ -62,19 +65,25 @@ def _kept_card(root: Path, maker: str) -> FileCard | None:
     return pinned.file
 
 
-def _maker(parts: Sequence[PartCard]) -> str:
+def vocabulary_maker(root: Path, parts: Sequence[PartCard], removed: str | None) -> str:
+    """Fingerprint of all that a vocabulary counts."""
     counted = [[part.tags.sha256, *(card.sha256 for card in _left_out(part))] for part in parts]
-    return fingerprint("vocabulary", counted)
+    pending = read_removed(root / removed).pending if removed else ()
+    # As it was before anything was taken out, once it is compacted.
+    hidden = [hashlib.sha256(pending.tobytes()).hexdigest()] if len(pending) else []
+    return fingerprint("vocabulary", counted, *hidden)
 
 
 def _left_out(part: PartCard) -> list[FileCard]:
     return [part.rejects[STAGES.index(stage)] for stage in _LEFT_OUT_BY]
 
 
-def _count(root: Path, parts: Sequence[PartCard], target: Path, maker: str) -> None:
+def _count(
+    root: Path, parts: Sequence[PartCard], removed: str | None, target: Path, maker: str
+) -> None:
     tags = [root / part.tags.path for part in parts]
     left_out = [root / card.path for part in parts for card in _left_out(part)]
-    write_vocabulary(target, tags, left_out, maker)
+    write_vocabulary(target, tags, left_out, maker, removed=root / removed if removed else None)
 
 
 def check_vocabulary(root: Path, manifest: Manifest) -> None:
@@ -87,16 +96,20 @@ def check_vocabulary(root: Path, manifest: Manifest) -> None:
     present = open_vocabulary(root / pinned.file.path, pinned.maker)
     if len(present) != pinned.file.rows:
         raise DatastoreError(f"{VOCABULARY} has {len(present)} rows, not {pinned.file.rows}.")
-    if pinned.maker != _maker(manifest.parts):
-        raise DatastoreError(f"{VOCABULARY} was made of other parts than the manifest's.")
-    if present.footer.images != manifest.images:
+    removed = manifest.removed.file.path if manifest.removed else None
+    if pinned.maker != vocabulary_maker(root, manifest.parts, removed):
         raise DatastoreError(
-            f"{VOCABULARY} counts {present.footer.images:,} images, the index holds "
-            f"{manifest.images:,}."
+            f"{VOCABULARY} was made of other parts than the manifest's, or before something was "
+            "taken out. Run the tagmine index, remove or compact again that was interrupted."
+        )
+    if present.footer.images != manifest.live_images:
+        raise DatastoreError(
+            f"{VOCABULARY} counts {present.footer.images:,} images, the datastore shows "
+            f"{manifest.live_images:,}."
         )
     with tempfile.TemporaryDirectory(prefix="tagmine-verify-") as scratch:
         target = Path(scratch) / "tags.arrow"
-        _count(root, manifest.parts, target, pinned.maker)
+        _count(root, manifest.parts, removed, target, pinned.maker)
         _compare(present, open_vocabulary(target))
 
 

@@ -6,6 +6,25 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
+from index.explore.options import (
+    ExploreOptions,
+    add_explore_arguments,
+    read_explore_options,
+)
+from index.stack_plan import split_inputs
+from pipelines.bring_options import ShardsOptions, add_bring, read_bring_options
+from pipelines.card_options import add_license
+from pipelines.compare_options import (
+    CompareOptions,
+    add_compare_arguments,
+    read_compare_options,
+)
+from pipelines.copy_options import (
+    MergeOptions,
+    SubsetOptions,
+    add_merge_arguments,
+    add_subset_arguments,
+)
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
@@ -24,7 +43,21 @@ from pipelines.options import (
 )
 from pipelines.retrieve_options import RetrieveOptions, add_retrieve, read_retrieve_options
 from pipelines.show_flags import add_show, check_show
+from pipelines.store_options import (
+    PullOptions,
+    PushOptions,
+    add_pull_arguments,
+    add_push_arguments,
+    read_pull_options,
+    read_push_options,
+)
 from pipelines.tags_options import TagsOptions, add_tags_arguments, read_tags_options
+from pipelines.take_out_options import (
+    CompactOptions,
+    RemoveOptions,
+    add_compact,
+    add_remove,
+)
 from pipelines.validate_options import ValidateOptions, add_validate, read_validate_options
 from tagmine import __version__
 from tagmine.samples import SampleFields
@@ -41,9 +74,32 @@ Options = (
     | ValidateOptions
     | DiffOptions
     | RetrieveOptions
+    | RemoveOptions
+    | CompactOptions
+    | ShardsOptions
+    | ExploreOptions
+    | PushOptions
+    | PullOptions
     | JobsOptions
+    | MergeOptions
+    | SubsetOptions
+    | CompareOptions
 )
 
+# Commands that pass nothing on to Beam.
+_WITHOUT_BEAM = (
+    "verify",
+    "query",
+    "tags",
+    "diff",
+    "jobs",
+    "compare",
+    "remove",
+    "compact",
+    "explore",
+    "push",
+    "pull",
+)
 # clip-retrieval's and img2dataset's names, for hands that know them.
 _ALIASES = {"--wds-image-key": "--image-key", "--wds-caption-key": "--caption-key"}
 
@@ -62,7 +118,7 @@ def parse(argv: Sequence[str]) -> Options:
     known = _known_flags(parser)
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
-    if strangers or (unknown and arguments.command in ("verify", "query", "tags", "diff", "jobs")):
+    if strangers or (unknown and arguments.command in _WITHOUT_BEAM):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
@@ -83,8 +139,16 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = _command(commands, "build", "mine, embed, index and verify, in one go")
     add_inputs(build)
+    add_license(build)
     add_mine(build)
     add_embed(build)
+    build.add_argument(
+        "--thumbnails",
+        type=int,
+        metavar="PIXELS",
+        help="keep a JPEG of each image, of at most so many pixels a side, so that tagmine explore "
+        "shows pictures without the shards (default: keep none)",
+    )
     add_index(build)
     add_runner(build)
     mine = _command(commands, "mine", "captions to tags, one part a shard")
@@ -105,13 +169,33 @@ def make_parser() -> argparse.ArgumentParser:
     validate = _command(commands, "validate", "measure a datastore against exact search")
     add_validate(validate)
     add_runner(validate)
+    shards = _command(commands, "shards", "a table, FashionGen, COCO or dataset to shards")
+    add_bring(shards)
+    add_runner(shards)
     retrieve = _command(commands, "retrieve", "what a datastore knows of a training set's images")
     add_retrieve(retrieve)
     add_runner(retrieve)
     add_query(_command(commands, "query", "nearest images of a photo, and their tags"))
     add_tags_arguments(_command(commands, "tags", "the vocabulary: every tag and how common it is"))
     add_jobs_arguments(_command(commands, "jobs", "what jobs have done, and how long they take"))
+    merge = _command(commands, "merge", "one datastore out of several, nothing embedded again")
+    add_merge_arguments(merge)
+    add_index(merge)
+    add_runner(merge)
+    subset = _command(commands, "subset", "a datastore of the rows that a condition holds for")
+    add_subset_arguments(subset)
+    add_index(subset)
+    add_runner(subset)
+    compare = _command(
+        commands, "compare", "what a swap is worth: tags retrieved from each of several"
+    )
+    add_compare_arguments(compare)
     add_diff_arguments(_command(commands, "diff", "what changed between two datastores or reports"))
+    add_remove(_command(commands, "remove", "take images out, at once, and keep them out"))
+    add_compact(_command(commands, "compact", "rewrite the files without what was taken out"))
+    add_explore_arguments(_command(commands, "explore", "a local page to look into datastores"))
+    add_push_arguments(_command(commands, "push", "copy a datastore to an object store or the hub"))
+    add_pull_arguments(_command(commands, "pull", "copy a datastore from an object store or hub"))
     return parser
 
 
@@ -151,7 +235,8 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
         tag_fields=_names(arguments.tag_fields),
         annotations_key=arguments.annotations_key,
     )
-    return InputOptions(tuple(arguments.shards), fields, arguments.dataset)
+    license_name = getattr(arguments, "license", "")
+    return InputOptions(tuple(arguments.shards), fields, arguments.dataset, license_name)
 
 
 def _names(listed: str) -> tuple[str, ...]:
@@ -196,6 +281,7 @@ def _embed(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> EmbedOp
         arguments.batch_size,
         arguments.num_prepro_workers,
         arguments.clip_scores,
+        arguments.accelerator,
     )
 
 
@@ -221,7 +307,7 @@ def _build(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> BuildOp
     embed, index = _embed(arguments, beam_args), _index(arguments, beam_args)
     if index.min_clip_score is not None:
         embed = dataclasses.replace(embed, clip_scores=True)
-    return BuildOptions(_mine(arguments, beam_args), embed, index)
+    return BuildOptions(_mine(arguments, beam_args), embed, index, arguments.thumbnails)
 
 
 def _verify(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> VerifyOptions:
@@ -236,11 +322,23 @@ def _retrieve(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> Retr
     return read_retrieve_options(arguments, _runner(arguments, beam_args))
 
 
+def _shards(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> ShardsOptions:
+    return read_bring_options(arguments, _runner(arguments, beam_args))
+
+
 def _query(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> QueryOptions:
-    photos = tuple(arguments.photos)
-    return QueryOptions(
-        arguments.datastore, photos, arguments.k, arguments.clip_model, arguments.json
-    )
+    stores, photos = split_inputs((arguments.datastore, *arguments.inputs))
+    return QueryOptions(stores, photos, arguments.k, arguments.clip_model, arguments.json)
+
+
+def _merge(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> MergeOptions:
+    index = _index(arguments, beam_args)
+    return MergeOptions(tuple(arguments.datastores), arguments.out, index)
+
+
+def _subset(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> SubsetOptions:
+    index = _index(arguments, beam_args)
+    return SubsetOptions(arguments.datastore, arguments.where, arguments.out, index)
 
 
 _READERS = {
@@ -251,8 +349,17 @@ _READERS = {
     "verify": _verify,
     "validate": _validate,
     "retrieve": _retrieve,
+    "shards": _shards,
     "query": _query,
+    "merge": _merge,
+    "subset": _subset,
     "tags": lambda arguments, beam_args: read_tags_options(arguments),
     "jobs": lambda arguments, beam_args: read_jobs_options(arguments),
+    "compare": lambda arguments, beam_args: read_compare_options(arguments),
     "diff": lambda arguments, beam_args: read_diff_options(arguments),
+    "remove": lambda arguments, beam_args: RemoveOptions(arguments.datastore, arguments.keys),
+    "compact": lambda arguments, beam_args: CompactOptions(arguments.datastore),
+    "explore": lambda arguments, beam_args: read_explore_options(arguments),
+    "push": lambda arguments, beam_args: read_push_options(arguments),
+    "pull": lambda arguments, beam_args: read_pull_options(arguments),
 }

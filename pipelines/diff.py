@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -29,8 +28,9 @@ from index.diff_text import (
     summary,
 )
 from pipelines.diff_options import DiffOptions
+from pipelines.pages import page_path, write_or_explain
 from pipelines.tables import make_table
-from tagmine.errors import ConfigurationError
+from tagmine.opened import local_folder
 from tagmine.printable import printable
 
 _PARTS_SHOWN = 30
@@ -44,16 +44,11 @@ def run(options: DiffOptions, console: Console) -> None:
         ConfigurationError: when the page cannot be written.
         DatastoreError: for a side that is neither a datastore nor a report, or is damaged.
     """
-    page = _page_path(options.html)
-    sides = [open_side(Path(path)) for path in (options.before, options.after)]
+    page = page_path(options.html)
+    sides = [open_side(local_folder(path)) for path in (options.before, options.after)]
     difference = compare(*sides, options.count)
     if page is not None:
-        try:
-            write_page(difference, page)
-        except OSError as error:
-            raise ConfigurationError(
-                f"--html {page}: the page cannot be written ({error.strerror})."
-            ) from error
+        write_or_explain(lambda: write_page(difference, page), page)
     if options.json:
         record = dataclasses.asdict(difference)
         json.dump(record, sys.stdout, indent=1, ensure_ascii=False)
@@ -62,15 +57,6 @@ def run(options: DiffOptions, console: Console) -> None:
     _print(console, difference)
     if page is not None:
         console.print(f"written: {printable(str(page))}")
-
-
-def _page_path(name: str | None) -> Path | None:
-    if name is None:
-        return None
-    path = Path(name)
-    if not path.parent.is_dir() or path.is_dir():
-        raise ConfigurationError(f"--html {name}: give the name of a file in a folder that exists.")
-    return path.absolute()
 
 
 def _print(console: Console, difference: Difference) -> None:

@@ -13,13 +13,14 @@ from apache_beam.utils.shared import Shared
 from pydantic import TypeAdapter
 
 from index.exact import Neighbours, merge, nothing_found, search_part
+from index.live import indexed_rows, removed_of
 from index.opening import NORM_TOLERANCE
 from index.report import ShardHealth
-from index.shard_health import check_shard, indexed_rows, searched_files
+from index.shard_health import check_shard, searched_files
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import write_atomically
-from tagmine.manifest import Manifest, read_manifest
+from tagmine.manifest import read_manifest
 
 QUERIES = "queries.npy"
 _FOUND = "exact.npz"
@@ -95,25 +96,28 @@ def build(root: beam.Pipeline, job: ExactJob, parts: list[int], shards: list[int
     )
 
 
-def _manifest(job: ExactJob, shared: Shared) -> Manifest:
+def _held(job: ExactJob, shared: Shared) -> _Held:
     # A manifest of many parts takes seconds to read.
-    return shared.acquire(lambda: _Held(read_manifest(Path(job.root)))).manifest
+    return shared.acquire(lambda: _Held(Path(job.root)))
 
 
 class _Held:
     """Something that can be referred to weakly, as what is shared must be."""
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
+    def __init__(self, root: Path) -> None:
+        self.manifest = read_manifest(root)
+        self.parts = {part.part: part for part in self.manifest.parts}
+        self.removed = removed_of(root, self.manifest)
 
 
 def _scan(number: int, job: ExactJob, shared: Shared) -> Scan:
     queries = np.load(Path(job.scratch) / QUERIES, mmap_mode="r")
     root = Path(job.root)
-    card = next(part for part in _manifest(job, shared).parts if part.part == number)
+    held = _held(job, shared)
+    card = held.parts[number]
     try:
         embeddings = open_embeddings(root / card.embeddings.path)
-        kept = indexed_rows(root, card)
+        kept = indexed_rows(root, card, held.removed)
     except DatastoreError as error:
         return Scan(nothing_found(len(queries), job.k), ((number, str(error)),))
     problem = norm_problem(embeddings.vectors)
@@ -148,7 +152,7 @@ def _write_scan(scan: Scan | None, job: ExactJob) -> None:
 
 
 def _examine(number: int, job: ExactJob, shared: Shared) -> None:
-    manifest = _manifest(job, shared)
+    manifest = _held(job, shared).manifest
     health = check_shard(Path(job.root), manifest, searched_files(manifest)[number])
     write_atomically(_health_path(job, number), TypeAdapter(ShardHealth).dump_json(health))
 

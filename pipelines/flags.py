@@ -6,7 +6,12 @@ import argparse
 
 from pipelines.filter_flags import add_caption_filters, add_clip_scores, add_min_clip_score
 from pipelines.index_flags import add_training_and_tuning
-from pipelines.options import DEFAULT_BATCH_SIZE, DEFAULT_CLIP_MODEL, DEFAULT_INDEX_MEMORY
+from pipelines.options import (
+    DEFAULT_ACCELERATOR,
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CLIP_MODEL,
+    DEFAULT_INDEX_MEMORY,
+)
 from pipelines.show_flags import add_annotations
 from tagmine.backends import DEPENDENCY
 from tagmine.samples import IMAGE_KEYS
@@ -44,8 +49,25 @@ def add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> No
         "--out",
         required=out_required,
         metavar="DIR",
-        help="folder of the datastore" + ("" if out_required else " (required without --show)"),
+        help="folder of the datastore, or a URL such as s3://bucket/name"
+        + ("" if out_required else " (required without --show)"),
     )
+    add_members(group)
+    group.add_argument(
+        "--annotations-key",
+        metavar="FIELD",
+        help="field of the .json member that --annotations is joined by, such as image_id "
+        "(default: the sample's key)",
+    )
+    group.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="name that the samples' keys begin with (default: the folder that each shard lies in)",
+    )
+
+
+def add_members(group: argparse._ArgumentGroup) -> None:
+    """Which members of a sample are its image, captions and tags."""
     group.add_argument(
         "--image-key",
         default=";".join(IMAGE_KEYS),
@@ -74,17 +96,6 @@ def add_inputs(parser: argparse.ArgumentParser, out_required: bool = True) -> No
         metavar="A,B",
         help="fields of the .json member whose values are tags already, such as "
         "articleType,baseColour,brand",
-    )
-    group.add_argument(
-        "--annotations-key",
-        metavar="FIELD",
-        help="field of the .json member that --annotations is joined by, such as image_id "
-        "(default: the sample's key)",
-    )
-    group.add_argument(
-        "--dataset",
-        metavar="NAME",
-        help="name that the samples' keys begin with (default: the folder that each shard lies in)",
     )
 
 
@@ -142,6 +153,12 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
         "checkpoint; a folder in open_clip's local-dir layout; or demo (default: %(default)s)",
     )
     add_batching(group)
+    group.add_argument(
+        "--accelerator",
+        metavar="SPEC",
+        help="GPU of a Dataflow worker that embeds, in Beam's words, or none; workers that mine "
+        f"have none (default: {DEFAULT_ACCELERATOR})",
+    )
     add_clip_scores(group)
 
 
@@ -177,7 +194,7 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "running",
         "Beam's own options are passed on; write them as --name=value, for example "
-        "--runner=FlinkRunner --flink_master=host:8081.",
+        "--runner=FlinkRunner --flink_master=host:8081. docs/runners.md has whole commands.",
     )
     group.add_argument(
         "--runner",
@@ -190,14 +207,22 @@ def add_runner(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="worker processes of the local runner (default: %(default)s)",
+        help="worker processes of the local runner, or machines that Dataflow starts with "
+        "(default: %(default)s)",
     )
 
 
 def add_query(parser: argparse.ArgumentParser) -> None:
     """What is looked for, and where."""
     parser.add_argument("datastore", metavar="DIR", help="folder of the datastore")
-    parser.add_argument("photos", metavar="PHOTO", nargs="+", help="JPEG, PNG or WebP file")
+    parser.add_argument(
+        "inputs",
+        metavar="PHOTO",
+        nargs="+",
+        help="JPEG, PNG or WebP file; before the first, further datastores of the same encoder; "
+        "DIR=0.5 lets the cosines of a datastore count for half, and DIR=40%% for each gives it "
+        "that share of the neighbours",
+    )
     parser.add_argument(
         "-k", type=int, default=5, metavar="N", help="neighbours a photo (default: %(default)s)"
     )

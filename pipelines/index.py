@@ -11,6 +11,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from index.build import ShardPlan, fill_shard, keep_shards, plan_shards, remove_other_shards
+from index.card import write_card
 from index.factory import create_index, list_count, predict_bytes, vectors_per_shard
 from index.files import read_card
 from index.gpu import plan_gpus
@@ -26,16 +27,20 @@ from pipelines.options import IndexOptions
 from pipelines.progress import Watch, failure_folder, recorded
 from pipelines.runner import check_runner, is_local, run_job
 from pipelines.summary import print_count, print_vocabulary
-from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.embeddings import EmbeddingsParts
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import (
     ENCODER_PIN,
     MANIFEST,
     TAGGER_PIN,
     TRAINED_INDEX,
+    card_path,
     embeddings_path,
+    index_shard_path,
     locked,
     output_folder,
+    rejects_path,
+    remove_leftovers,
     shard_of,
     tags_path,
 )
@@ -47,7 +52,9 @@ from tagmine.manifest import (
     read_pin,
     write_manifest,
 )
+from tagmine.mirror import address_of, bring_back, working_folder
 from tagmine.sources import Source, read_sources
+from tagmine.staging import finish_if_staged, remove_unnamed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,8 +99,9 @@ def build(root: beam.Pipeline, job: IndexJob) -> beam.PCollection:
 def _train(job: IndexJob) -> IndexJob:
     with recorded(job.failures), explained():
         check_code(job.code)
+        needed = [embeddings_path(part) for part in job.parts]
         train_index(
-            Path(job.root),
+            working_folder(job.root, [*needed, TRAINED_INDEX, card_path(TRAINED_INDEX)]),
             job.parts,
             job.index_key,
             retrain=job.retrain,
@@ -109,7 +117,12 @@ def _list_shards(job: IndexJob) -> Iterator[ShardPlan]:
 def _fill(plan: ShardPlan, job: IndexJob) -> int:
     with recorded(job.failures), explained():
         check_code(job.code)
-        fill_shard(Path(job.root), plan, job.index_key, job.min_clip_score)
+        target = index_shard_path(plan.shard)
+        needed = [TRAINED_INDEX, card_path(TRAINED_INDEX), target, card_path(target)]
+        for part in plan.parts:
+            needed += [embeddings_path(part), tags_path(part), rejects_path("index", part)]
+        folder = working_folder(job.root, needed)
+        fill_shard(folder, plan, job.index_key, job.min_clip_score)
     return plan.shard
 
 
@@ -132,6 +145,7 @@ def run(options: IndexOptions, console: Console) -> None:
     if not sources:
         raise ConfigurationError(f"{root}: there is nothing to index; run mine and embed first.")
     with locked(root):
+        finish_if_staged(root)
         index(options, root, sources, console)
 
 
@@ -140,11 +154,12 @@ def index(
 ) -> Manifest:
     """Run the job over a locked folder whose parts are finished; returns the manifest."""
     allowed = check(options)
+    bring_back(root, "")
     read_pin(root / TAGGER_PIN, TaggerPin, "mine")
     read_pin(root / ENCODER_PIN, EncoderPin, "embed")
     _check_stages(root, sources)
-    parts = [open_embeddings(root / embeddings_path(source.part)) for source in sources]
-    rows = [(part.footer.part, part.footer.written) for part in parts]
+    parts = EmbeddingsParts(root, [source.part for source in sources])
+    rows = [(footer.part, footer.written) for footer in parts.footers]
     count = sum(written for _, written in rows)
     if count == 0:
         raise ConfigurationError(
@@ -155,19 +170,30 @@ def index(
     published = _published(root)
     index_key, reason = _choose(options, root, parts, allowed)
     console.print(f"index  {reason}", highlight=False)
-    dim = parts[0].dim
+    dim = parts.dim
     _prepare(options, index_key, dim, console)
     plans = _plan(rows, index_key, dim, published)
     limit = options.min_clip_score
     trained_in = parse_bytes(options.max_training_memory)
     numbers = tuple(part for part, _ in rows)
-    made_of = (str(root), index_key, numbers, tuple(plans), limit, options.retrain, trained_in)
+    made_of = (
+        address_of(root),
+        index_key,
+        numbers,
+        tuple(plans),
+        limit,
+        options.retrain,
+        trained_in,
+    )
     with (
         log_job(root, "index", options.runner.runner, len(plans)) as log,
         failure_folder(is_local(options.runner)) as failures,
     ):
         job = IndexJob(*made_of, failures)
         run_job(options.runner, lambda p: build(p, job), Watch(log, failures))
+        bring_back(root, "index/", "rejects/index/")
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(root)
         manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
         total = manifest.totals["index"]
         log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))
@@ -182,6 +208,8 @@ def index(
     # Not before: until then, the files of the manifest before are those that readers open.
     remove_other_shards(root, plans)
     remove_unmerged(root, manifest.index.merged)
+    remove_unnamed(root, manifest)
+    write_card(root)
     print_count(console, "index", manifest.totals["index"])
     print_vocabulary(console, root, manifest.vocabulary)
     return manifest
@@ -227,24 +255,24 @@ def _check_stages(root: Path, sources: Sequence[Source]) -> None:
             )
 
 
-def _check_scores(options: IndexOptions, root: Path, parts: Sequence[EmbeddingsPart]) -> None:
+def _check_scores(options: IndexOptions, root: Path, parts: EmbeddingsParts) -> None:
     if options.min_clip_score is None:
         return
     unmeasured = [part.footer.source for part in parts if part.clip_scores() is None]
     if unmeasured:
         raise ConfigurationError(
             f"--min-clip-score {options.min_clip_score:g}: the CLIP scores of {len(unmeasured):,} "
-            f"of {len(parts):,} shards of {root} were not measured, the first being "
+            f"of {len(parts.rows):,} shards of {root} were not measured, the first being "
             f"{unmeasured[0]}. Run tagmine embed --clip-scores with every shard first; it embeds "
             "them again."
         )
 
 
 def _choose(
-    options: IndexOptions, root: Path, parts: Sequence[EmbeddingsPart], allowed: int
+    options: IndexOptions, root: Path, parts: EmbeddingsParts, allowed: int
 ) -> tuple[str, str]:
     """The factory string, and one line that says why."""
-    count, dim = sum(part.footer.written for part in parts), parts[0].dim
+    count, dim = sum(parts.rows), parts.dim
     training = parse_bytes(options.max_training_memory)
     if options.index_key is None:
         kept = None if options.retrain else _kept_key(root, parts, allowed)
@@ -262,20 +290,20 @@ def _choose(
     )
 
 
-def _kept_key(root: Path, parts: Sequence[EmbeddingsPart], allowed: int) -> tuple[str, str] | None:
+def _kept_key(root: Path, parts: EmbeddingsParts, allowed: int) -> tuple[str, str] | None:
     """The key of an index that was trained on these parts or some of them, while it still fits."""
     card = read_card(root / TRAINED_INDEX)
-    numbers = [part.footer.part for part in parts]
+    numbers = [footer.part for footer in parts.footers]
     if card is None or current_training(root, numbers, card.index_key) is None:
         return None
-    count, dim = sum(part.footer.written for part in parts), parts[0].dim
+    count, dim = sum(parts.rows), parts.dim
     shards = math.ceil(count / vectors_per_shard(card.index_key, dim))
     size = predict_bytes(card.index_key, dim, count, shards)
     outgrown = card.index_key == "Flat" and count >= FLAT_BELOW
     if size > allowed or outgrown:
         return None
     held = len(set(card.parts) & set(numbers))
-    on = f"{held:,} of now {len(parts):,} shards" if held < len(parts) else "these shards"
+    on = f"{held:,} of now {len(numbers):,} shards" if held < len(numbers) else "these shards"
     return card.index_key, (
         f"{card.index_key}: kept as trained on {on}; {count:,} vectors, about "
         f"{size / 2**20:,.0f} MiB; --retrain chooses and trains anew"

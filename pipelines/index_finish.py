@@ -16,6 +16,7 @@ from index.tuning import tune
 from pipelines.options import DEFAULT_RECALL_AT, IndexOptions
 from tagmine.layout import TRAINED_INDEX
 from tagmine.manifest import IndexCard, Manifest
+from tagmine.mirror import address_of
 from tagmine.parts import file_sha256
 
 
@@ -73,12 +74,13 @@ def _with_drift(root: Path, manifest: Manifest, index: IndexCard, console: Conso
         f"{drift.trained_imbalance:.2f}, now {drift.imbalance:.2f}",
         highlight=False,
     )
-    trained = read_card(root / TRAINED_INDEX).parts
+    trained = set(read_card(root / TRAINED_INDEX).parts)
     known = [part.stages["embed"].written for part in manifest.parts if part.part in trained]
     reasons = advise(drift, sum(known), sum(rows))
     if reasons:
         console.print(
-            f"drift  {reasons}: train again with tagmine index {shlex.quote(str(root))} --retrain",
+            f"drift  {reasons}: train again with tagmine index {shlex.quote(address_of(root))} "
+            "--retrain",
             highlight=False,
             soft_wrap=True,
         )

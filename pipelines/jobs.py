@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rich.table import Table
 from pipelines.job_log import JOBS, STATES, JobRecord, read_jobs
 from pipelines.jobs_options import JobsOptions
 from tagmine.errors import ConfigurationError
+from tagmine.mirror import fetch_records
+from tagmine.stores import is_remote
 
 _NUMBERS = {
     "parts": "Parts of the job.",
@@ -34,11 +37,10 @@ def run(options: JobsOptions, console: Console) -> None:
         ConfigurationError: where there is no record of a job.
         DatastoreError: for a record that cannot be read.
     """
-    root = Path(options.folder)
-    records = read_jobs(root)
+    records = _read(options.folder)
     if not records:
         raise ConfigurationError(
-            f"{root}: there is no record of a job ({root / JOBS} has no .json). Give the --out of "
+            f"{options.folder}: there is no record of a job in its {JOBS}. Give the --out of "
             "a build, mine, embed, index, validate or retrieve."
         )
     if options.prometheus:
@@ -48,6 +50,14 @@ def run(options: JobsOptions, console: Console) -> None:
     for record in records:
         if record.error:
             console.print(f"{record.job}: {record.error}", soft_wrap=True)
+
+
+def _read(folder: str) -> list[JobRecord]:
+    if not is_remote(folder):
+        return read_jobs(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="tagmine-jobs-") as copy:
+        fetch_records(folder, Path(copy))
+        return read_jobs(Path(copy))
 
 
 def _table(records: Sequence[JobRecord]) -> Table:

@@ -9,7 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from index.explore.options import ExploreOptions
+from pipelines.bring_options import ShardsOptions
 from pipelines.command_line import parse
+from pipelines.compare_options import CompareOptions
+from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
 from pipelines.jobs_options import JobsOptions
 from pipelines.options import (
@@ -22,7 +26,9 @@ from pipelines.options import (
     VerifyOptions,
 )
 from pipelines.retrieve_options import RetrieveOptions
+from pipelines.store_options import PullOptions, PushOptions
 from pipelines.tags_options import TagsOptions
+from pipelines.take_out_options import CompactOptions, RemoveOptions
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
 
@@ -39,7 +45,16 @@ _MODULES = {
     TagsOptions: "pipelines.tags",
     DiffOptions: "pipelines.diff",
     RetrieveOptions: "pipelines.retrieve",
+    RemoveOptions: "pipelines.remove",
+    CompactOptions: "pipelines.compact",
+    ShardsOptions: "pipelines.bring",
+    ExploreOptions: "pipelines.explore",
+    PushOptions: "pipelines.push",
+    PullOptions: "pipelines.pull",
     JobsOptions: "pipelines.jobs",
+    MergeOptions: "pipelines.merge",
+    SubsetOptions: "pipelines.subset",
+    CompareOptions: "pipelines.compare",
 }
 
 
@@ -68,9 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.
-        answers = isinstance(
-            options, QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
-        )
+        answering = QueryOptions | ShowOptions | TagsOptions | DiffOptions | JobsOptions
+        answers = isinstance(options, answering | CompareOptions)
         # A terminal of another encoding shows "?" for what it lacks.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")

@@ -14,15 +14,17 @@ from rich.console import Console
 from pipelines.code_version import check_code, code_version
 from pipelines.options import MineOptions
 from pipelines.progress import count_cut, record_cut
-from pipelines.runner import check_runner, run_job
+from pipelines.runner import check_runner, is_local, run_job
 from pipelines.shards import (
     Plan,
+    check_pin,
     look_inside,
     open_output,
     plan_inputs,
     process_part,
     refuse_mixing,
     watch_job,
+    worker_folder,
 )
 from pipelines.summary import print_annotations, print_stage
 from tagmine.annotations import (
@@ -33,13 +35,23 @@ from tagmine.annotations import (
 )
 from tagmine.caption_filters import CaptionFilters, load_judge
 from tagmine.domain_vocabulary import load_vocabulary
-from tagmine.errors import TagmineError
-from tagmine.layout import TAGGER_PIN, locked, temporary_path
+from tagmine.errors import ConfigurationError, TagmineError
+from tagmine.layout import (
+    TAGGER_PIN,
+    locked,
+    rejects_path,
+    remove_leftovers,
+    tags_path,
+    temporary_path,
+)
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
+from tagmine.mirror import address_of, bring_back
+from tagmine.removed import newest_record
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 from tagmine.tag_policy import load_policy
 from tagmine.tagger import TaggerInputs
 
@@ -56,6 +68,7 @@ class MineJob:
         progress: folder for heartbeats, if the worker shares it with the launcher.
         filters: which captions are mined; the blocklist's words and not its path.
         annotations: the index of further annotations, in the datastore's folder.
+        removed: the record of what was taken out, in the datastore's folder.
         code: what the launcher runs, and the worker must, too.
     """
 
@@ -66,6 +79,7 @@ class MineJob:
     progress: str | None
     filters: CaptionFilters
     annotations: str | None = None
+    removed: str | None = None
     code: str = dataclasses.field(default_factory=code_version)
 
 
@@ -87,6 +101,9 @@ class MineShards(beam.PTransform):
 def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
         check_code(job.code)
+        files = (TAGGER_PIN, tags_path(source.part), rejects_path("mine", source.part))
+        root, removed = worker_folder(job.root, files, job.removed)
+        check_pin(root, TAGGER_PIN, TaggerPin, "mine", job.maker)
         tagger = shared.acquire(lambda: job.tagger.load())
         index = Path(job.annotations) if job.annotations else None
         before = tagger.cut
@@ -98,8 +115,8 @@ def _mine(source: Source, job: MineJob, shared: Shared) -> PartResult:
                     "pipeline or py3langid has another version there. Install the same ones "
                     "everywhere and start again."
                 )
-            root, filters = Path(job.root), job.filters
-            result = mine_part(root, source, job.fields, tagger, report, filters, annotations)
+            made_with = (tagger, report, job.filters, annotations, removed)
+            result = mine_part(root, source, job.fields, *made_with)
         Metrics.counter("mine", "captions_cut").inc(tagger.cut - before)
         record_cut(job.progress, tagger.cut)
         return result
@@ -165,9 +182,24 @@ def prepare(options: MineOptions) -> TaggerPin:
     )
 
 
+def refuse_far_annotations(options: MineOptions) -> None:
+    """Stop where the index of the annotations would be out of the workers' reach.
+
+    Raises:
+        ConfigurationError: for annotations with a URL as --out and workers on other machines.
+    """
+    if options.annotations and is_remote(options.out) and not is_local(options.runner):
+        raise ConfigurationError(
+            f"--annotations {options.annotations}: with a URL as --out they are joined by the "
+            "local runner. Give a folder that all workers see as --out, and tagmine push it "
+            "afterwards."
+        )
+
+
 def run(options: MineOptions, console: Console) -> None:
     """`tagmine mine`: plan, mine every shard, say what was read, written and rejected."""
     check_runner(options.runner)
+    refuse_far_annotations(options)
     plan = plan_inputs(options.out, options.inputs)
     pin = prepare(options)
     refuse_mixing(plan, TAGGER_PIN, pin, "mine")
@@ -206,11 +238,13 @@ def _mine_all(
     with watch_job(plan.root, options.runner, console, "mine", plan.sources) as watch:
         fields = options.inputs.fields
         inputs = tagger_inputs(options)
-        job = MineJob(
-            str(plan.root), fields, inputs, pin.maker, watch.folder, options.filters, index
-        )
+        made_with = (pin.maker, watch.folder, options.filters, index, newest_record(plan.root))
+        job = MineJob(address_of(plan.root), fields, inputs, *made_with)
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(plan.root)
         kept, cut = watch.kept, count_cut(watch.folder)
+    bring_back(plan.root, "tags/", "rejects/mine/")
     print_stage(console, plan.root, "mine", plan.sources, kept)
     if cut:
         console.print(

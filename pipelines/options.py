@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from index.stack_plan import StackPlan
+from pipelines.card_options import check_license
 from tagmine.backends import DEPENDENCY, check_backend
 from tagmine.caption_filters import NO_FILTERS, CaptionFilters
 from tagmine.errors import ConfigurationError
@@ -14,7 +16,11 @@ DEFAULT_INDEX_MEMORY = "4G"
 DEFAULT_TRAINING_MEMORY = "2G"
 DEFAULT_RECALL_AT = 5
 DEFAULT_BATCH_SIZE = 64
+DEFAULT_ACCELERATOR = "type:nvidia-tesla-t4;count:1;install-nvidia-driver"
 MAX_SHOWN = 1_000
+# Beam's DirectRunner is the same to users; by that name Beam would try Prism first.
+LOCAL_RUNNERS = ("local", "DirectRunner")
+DATAFLOW = "DataflowRunner"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,12 +28,14 @@ class RunnerOptions:
     """Where and how wide a job runs.
 
     Attributes:
-        runner: name of a Beam runner, or "local" for Beam's in-process portable runner.
-        num_workers: worker processes of the local runner.
+        runner: name of a Beam runner; "local" and "DirectRunner" are Beam's in-process portable
+            runner.
+        num_workers: worker processes of the local runner, or machines that Dataflow starts with.
         beam_args: Beam's own options, passed on as they are.
 
     Raises:
-        ConfigurationError: for fewer than one worker, or several with another runner.
+        ConfigurationError: for fewer than one worker, or several with a runner that has another
+            option for that.
     """
 
     runner: str = "local"
@@ -37,10 +45,10 @@ class RunnerOptions:
     def __post_init__(self) -> None:
         if self.num_workers < 1:
             raise ConfigurationError(f"--num-workers {self.num_workers}: give 1 or more.")
-        if self.num_workers > 1 and self.runner != "local":
+        if self.num_workers > 1 and self.runner not in (*LOCAL_RUNNERS, DATAFLOW):
             raise ConfigurationError(
-                f"--num-workers is for the local runner; with --runner={self.runner} give that "
-                "runner's own option, such as --parallelism=8 for Flink."
+                f"--num-workers is for the local runner and Dataflow; with --runner={self.runner} "
+                "give that runner's own option, such as --parallelism=8 for Flink."
             )
 
 
@@ -52,16 +60,19 @@ class InputOptions:
         shards: paths, globs, brace ranges, @lists or URLs.
         fields: which members are image, caption and structured fields.
         dataset: first half of the namespace of keys; by default the shard's folder.
+        license: under which they were published; "" for what is known of them.
 
     Raises:
-        ConfigurationError: for a dataset name that is no single name.
+        ConfigurationError: for a dataset name that is no single name, or a license that is none.
     """
 
     shards: tuple[str, ...]
     fields: SampleFields
     dataset: str | None = None
+    license: str = ""
 
     def __post_init__(self) -> None:
+        check_license(self.license)
         if self.dataset is not None and (not self.dataset or "/" in self.dataset):
             raise ConfigurationError(f"--dataset {self.dataset!r}: give one name without a slash.")
 
@@ -121,8 +132,13 @@ class ShowOptions:
 class EmbedOptions:
     """`tagmine embed`.
 
+    Attributes:
+        accelerator: GPU that Dataflow gives a worker, in Beam's words; "none" for none, None for
+            the usual one. Other runners have no such thing.
+
     Raises:
-        ConfigurationError: for a batch size or number of threads below 1.
+        ConfigurationError: for a batch size or number of threads below 1, or an accelerator that
+            the runner would ignore.
     """
 
     out: str
@@ -132,8 +148,14 @@ class EmbedOptions:
     batch_size: int = DEFAULT_BATCH_SIZE
     num_prepro_workers: int = 4
     clip_scores: bool = False
+    accelerator: str | None = None
 
     def __post_init__(self) -> None:
+        if self.accelerator is not None and self.runner.runner != DATAFLOW:
+            raise ConfigurationError(
+                f"--accelerator {self.accelerator}: only {DATAFLOW} is asked for one. Elsewhere a "
+                "worker uses the GPU that its machine has."
+            )
         if self.batch_size < 1:
             raise ConfigurationError(f"--batch-size {self.batch_size}: give 1 or more.")
         if self.num_prepro_workers < 1:
@@ -187,11 +209,25 @@ class IndexOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """`tagmine build`: the options of its three stages."""
+    """`tagmine build`: the options of its stages.
+
+    Attributes:
+        thumbnails: most pixels a side of the pictures that are kept; None for none.
+
+    Raises:
+        ConfigurationError: for thumbnails below 16 pixels or above 1024.
+    """
 
     mine: MineOptions
     embed: EmbedOptions
     index: IndexOptions
+    thumbnails: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.thumbnails is not None and not 16 <= self.thumbnails <= 1024:
+            raise ConfigurationError(
+                f"--thumbnails {self.thumbnails}: give 16 to 1024 pixels, such as 128."
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -209,7 +245,7 @@ class QueryOptions:
         ConfigurationError: for k below 1.
     """
 
-    datastore: str
+    datastores: StackPlan
     photos: tuple[str, ...]
     k: int = 5
     clip_model: str | None = None

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from index.encoder import load_encoder
 from index.pooling import Answer
-from index.search import open_datastore
+from index.stack import open_stack
 from pipelines.options import QueryOptions
 from tagmine.printable import printable
 
@@ -25,11 +25,11 @@ def run(options: QueryOptions, console: Console) -> None:
 
     Raises:
         ConfigurationError: for a photo that cannot be read.
-        DatastoreError: for a datastore that cannot be opened.
+        DatastoreError: for a datastore that cannot be opened, or encoders that differ.
     """
     encoder = load_encoder(options.clip_model) if options.clip_model else None
-    datastore = open_datastore(options.datastore, encoder)
-    answers = datastore.query_files(options.photos, options.k)
+    stack = open_stack(options.datastores, encoder=encoder)
+    answers = stack.query_files(options.photos, options.k)
     if options.json:
         records = [
             _record(photo, answer) for photo, answer in zip(options.photos, answers, strict=True)
@@ -38,7 +38,7 @@ def run(options: QueryOptions, console: Console) -> None:
         sys.stdout.write("\n")
         return
     for photo, answer in zip(options.photos, answers, strict=True):
-        _print_answer(console, photo, answer)
+        _print_answer(console, photo, answer, several=len(stack.datastores) > 1)
 
 
 def _record(photo: str, answer: Answer) -> dict:
@@ -53,13 +53,14 @@ def _record(photo: str, answer: Answer) -> dict:
     return {"photo": photo, "neighbours": neighbours, "tags": tags}
 
 
-def _print_answer(console: Console, photo: str, answer: Answer) -> None:
+def _print_answer(console: Console, photo: str, answer: Answer, several: bool) -> None:
     console.print(Text(printable(photo), style="bold"))
     for neighbour in answer.neighbours:
         captions = len(neighbour.captions)
         more = f" (+{captions - 1} more captions)" if captions > 1 else ""
         tags = ", ".join(tag.text for tag in neighbour.tags[:_TAGS_SHOWN]) or "no tags"
-        console.print(Text(f"  {neighbour.score:.3f}  {printable(neighbour.key)}"))
+        place = f"  in {printable(neighbour.datastore)}" if several else ""
+        console.print(Text(f"  {neighbour.score:.3f}  {printable(neighbour.key)}{place}"))
         console.print(Padding(Text(printable(neighbour.captions[0]) + more), (0, 0, 0, 9)))
         console.print(Padding(Text(printable(tags), style="green"), (0, 0, 0, 9)))
     pooled = Table(box=None, title="pooled tags", title_justify="left", padding=(0, 2))

@@ -16,8 +16,8 @@ from pipelines.options import EmbedOptions, InputOptions, MineOptions
 from pipelines.shards import Plan
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
-from tagmine.manifest import Manifest, TaggerPin
-from tagmine.samples import SampleFields
+from tagmine.manifest import Manifest
+from tagmine.samples import SampleFields, datastore_fields
 from tagmine.sources import Source, expand_shards, number_sources
 from tagmine.stage import open_source
 from tagmine.tagger import EMBEDDED_PIPELINE
@@ -46,22 +46,10 @@ def plan_query_shards(options: ValidateOptions, manifest: Manifest) -> QueryShar
         SourceError: for a shard that cannot be read.
     """
     sources = number_sources(expand_shards(options.queries), None)
-    _refuse_stored(manifest, sources)
+    refuse_stored([manifest], sources)
     # Annotations are the datastore's, not of these images.
     fields = dataclasses.replace(datastore_fields(manifest.tagger), annotations_key=None)
     return QueryShards(tuple(sources), fields)
-
-
-def datastore_fields(pin: TaggerPin) -> SampleFields:
-    """Which members the datastore was made from, and so what its ids count."""
-    return SampleFields(
-        pin.image_keys,
-        pin.caption_key,
-        pin.json_key,
-        pin.caption_json_fields,
-        pin.tag_fields,
-        pin.annotations_key,
-    )
 
 
 def encoder_name(datastore: str, clip_model: str | None, manifest: Manifest) -> str:
@@ -126,16 +114,26 @@ def wrong_encoder(manifest: Manifest, weights_sha256: str, name: str) -> str:
     )
 
 
-def _refuse_stored(manifest: Manifest, sources: Sequence[Source]) -> None:
-    stored = {part.source_sha256: part.source for part in manifest.parts}
+def refuse_stored(manifests: Sequence[Manifest], sources: Sequence[Source]) -> None:
+    """Stop where a query shard is in a datastore; each is read to the end for its hash.
+
+    Raises:
+        ConfigurationError: naming the shard and the datastore.
+        SourceError: for a shard that cannot be read.
+    """
+    stored = {
+        part.source_sha256: (manifest.name, part.source)
+        for manifest in manifests
+        for part in manifest.parts
+    }
     with ThreadPoolExecutor() as pool:
         hashes = list(pool.map(_hash, sources))
     for source, sha256 in zip(sources, hashes, strict=True):
         if sha256 in stored:
+            name, held = stored[sha256]
             raise ConfigurationError(
-                f"--queries {source.url}: this shard is in the datastore, as {stored[sha256]}, so "
-                "its images would find themselves. Give shards that are not, or --sample N "
-                "without --queries."
+                f"--queries {source.url}: this shard is in the datastore {name}, as {held}, so its "
+                "images would find themselves. Give shards that are not."
             )
 
 

@@ -24,7 +24,8 @@ from index.retrieval_folder import (
 )
 from index.retrieve import LookUp, make_pin, retrieve_part
 from index.retrieve import RetrieveOptions as PartOptions
-from index.search import Datastore, open_datastore
+from index.stack import Stack, open_stack
+from index.stack_plan import StackPlan
 from pipelines.code_version import check_code, code_version
 from pipelines.embed import threads_per_worker
 from pipelines.query_shards import encoder_name
@@ -34,13 +35,15 @@ from pipelines.runner import check_runner, run_job
 from pipelines.shards import process_part, watch_job
 from pipelines.summary import print_count
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
-from tagmine.layout import MANIFEST, locked, remove_leftovers
+from tagmine.layout import locked, remove_leftovers
 from tagmine.manifest import StageCount, read_manifest, sum_counts, write_pin
-from tagmine.parts import file_sha256, write_rejects
+from tagmine.opened import local_folder
+from tagmine.parts import write_rejects
 from tagmine.rejects import RETRIEVE, Reject
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class RetrieveJob:
 
     Attributes:
         root: folder of the retrievals.
-        datastore: folder of the datastore.
-        clip_model: its encoder.
+        datastores: folders of the datastores.
+        clip_model: their encoder.
         options: how a part is made.
         pin: what the launcher found; the worker must find the same.
         num_threads: forward passes side by side on a CPU, None for one a core.
@@ -59,7 +62,7 @@ class RetrieveJob:
     """
 
     root: str
-    datastore: str
+    datastores: StackPlan
     clip_model: str
     options: PartOptions
     pin: RetrievalPin
@@ -86,16 +89,16 @@ class RetrieveShards(beam.PTransform):
 def _retrieve(source: Source, job: RetrieveJob, shared: Shared) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
         check_code(job.code)
-        datastore = shared.acquire(
-            lambda: _open(job.datastore, job.clip_model, threads=job.num_threads)
+        stack = shared.acquire(
+            lambda: _open(job.datastores, job.clip_model, threads=job.num_threads)
         )
-        if _pin(datastore, job.options) != job.pin:
+        if make_pin(stack, job.options) != job.pin:
             raise TagmineError(
                 "a worker's datastore or encoder differs from the launcher's: the datastore has "
                 "changed since, or tagmine, open_clip or the weights have another version there. "
                 "Start again when they are the same everywhere."
             )
-        return retrieve_part(Path(job.root), source, job.options, datastore, job.pin, report)
+        return retrieve_part(Path(job.root), source, job.options, stack, job.pin, report)
 
     return process_part(RETRIEVE, source, job.progress, make)
 
@@ -105,12 +108,8 @@ def build(root: beam.Pipeline, sources: Sequence[Source], job: RetrieveJob) -> b
     return root | "List shards" >> beam.Create(sources) | "Retrieve" >> RetrieveShards(job)
 
 
-def _open(folder: str, clip_model: str, threads: int | None = None) -> Datastore:
-    return open_datastore(folder, load_encoder(clip_model, num_threads=threads))
-
-
-def _pin(datastore: Datastore, options: PartOptions) -> RetrievalPin:
-    return make_pin(datastore, options, file_sha256(datastore.root / MANIFEST))
+def _open(plan: StackPlan, clip_model: str, threads: int | None = None) -> Stack:
+    return open_stack(plan, encoder=load_encoder(clip_model, num_threads=threads))
 
 
 def _part_options(options: RetrieveOptions) -> PartOptions:
@@ -128,23 +127,27 @@ def run(options: RetrieveOptions, console: Console) -> None:
     """
     check_runner(options.runner)
     part_options = _part_options(options)
-    manifest = read_manifest(Path(options.datastore))
-    name = encoder_name(options.datastore, options.clip_model, manifest)
+    first = options.datastores.folders[0]
+    name = encoder_name(first, options.clip_model, read_manifest(local_folder(first)))
     plan = plan_retrieval(options, part_options.fields)
-    datastore = _open(options.datastore, name)
-    if not len(datastore):
-        raise ConfigurationError(f"--datastore {options.datastore}: it holds no image.")
-    pin = _pin(datastore, part_options)
+    stack = _open(options.datastores, name)
+    if not len(stack):
+        raise ConfigurationError(f"--datastore {options.datastores}: it holds no image.")
+    pin = make_pin(stack, part_options)
     console.print(plan.found, soft_wrap=True)
     with locked(plan.root):
         remove_leftovers(plan.root)
         _begin(plan, pin)
-        folder = str(Path(options.datastore).absolute())
+        folders = tuple(
+            folder if is_remote(folder) else str(Path(folder).absolute())
+            for folder in options.datastores.folders
+        )
+        stores = dataclasses.replace(options.datastores, folders=folders)
         threads = threads_per_worker(options.runner)
         sized = options.instructions is None
         with watch_job(plan.root, options.runner, console, RETRIEVE, plan.sources, sized) as watch:
             job = RetrieveJob(
-                str(plan.root), folder, name, part_options, pin, threads, watch.folder
+                str(plan.root), stores, name, part_options, pin, threads, watch.folder
             )
             run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
             kept = watch.kept

@@ -7,6 +7,7 @@ import dataclasses
 import math
 from pathlib import PurePath
 
+from index.stack_plan import StackPlan, parse_stack
 from pipelines.flags import add_batching
 from pipelines.options import DEFAULT_BATCH_SIZE, RunnerOptions
 from tagmine.errors import ConfigurationError
@@ -23,7 +24,7 @@ class RetrieveOptions:
 
     Attributes:
         inputs: shards, or one JSON or JSONL file of instructions.
-        datastore: its folder.
+        datastores: where their images are looked up.
         out: folder of the retrievals.
         runner: where the job runs.
         image_folder: where the images of a file of instructions are.
@@ -42,7 +43,7 @@ class RetrieveOptions:
     """
 
     inputs: tuple[str, ...]
-    datastore: str
+    datastores: StackPlan
     out: str
     runner: RunnerOptions
     image_folder: str | None = None
@@ -139,7 +140,13 @@ def add_retrieve(parser: argparse.ArgumentParser) -> None:
 def _add_look_up(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("retrieval")
     group.add_argument(
-        "--datastore", required=True, metavar="DIR", help="folder of the datastore that is searched"
+        "--datastore",
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder of the datastore that is searched; repeat it to search several of one "
+        "encoder, as DIR=0.5 where its cosines count for half, or each as DIR=40%% to have that "
+        "share of the neighbours",
     )
     group.add_argument(
         "-k", type=int, default=5, metavar="N", help="neighbours an image (default: %(default)s)"
@@ -184,7 +191,7 @@ def read_retrieve_options(arguments: argparse.Namespace, runner: RunnerOptions) 
     above = arguments.exclude_above
     return RetrieveOptions(
         tuple(arguments.inputs),
-        arguments.datastore,
+        parse_stack(arguments.datastore),
         arguments.out,
         runner,
         arguments.image_folder,

@@ -12,7 +12,7 @@ from index.retrieval_folder import RETRIEVAL_PIN, InstructionRows, read_footers
 from pipelines.retrieve_options import RetrieveOptions
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.instructions import InstructionImages, read_instruction_images
-from tagmine.layout import MANIFEST, is_leftover
+from tagmine.layout import job_folder
 from tagmine.preview import preview_shards
 from tagmine.samples import SampleFields
 from tagmine.sources import Source, expand_shards, number_sources
@@ -54,7 +54,7 @@ def plan_retrieval(options: RetrieveOptions, fields: SampleFields) -> RetrievePl
         ConfigurationError: for inputs that are not there or name no image, an image folder that
             holds none of them, or an output folder that holds something else.
     """
-    root = _output_folder(options.out)
+    root = job_folder(options.out, RETRIEVAL_PIN, "retrieve")
     if options.instructions is None:
         urls = expand_shards(options.inputs)
         sources = tuple(number_sources(urls, options.dataset))
@@ -115,26 +115,6 @@ def _check_folder(folder: Path, images: tuple[str, ...], path: Path) -> None:
         f"--image-folder {folder}: it has none of the first {looked_at:,} images that {path} "
         f"names, such as {images[0]!r}. Give the folder that these paths begin in."
     )
-
-
-def _output_folder(out: str) -> Path:
-    if "://" in out:
-        raise ConfigurationError(
-            f"--out {out}: retrievals are written to a local folder. Copy it afterwards."
-        )
-    root = Path(out).absolute()
-    if root.exists() and not root.is_dir():
-        raise ConfigurationError(f"--out {out}: there is a file of that name; give a folder.")
-    if (root / MANIFEST).exists():
-        raise ConfigurationError(f"--out {out}: this is a datastore; give a folder of its own.")
-    if root.is_dir() and not (root / RETRIEVAL_PIN).exists():
-        others = sorted(path.name for path in root.iterdir() if not is_leftover(path))
-        if others:
-            raise ConfigurationError(
-                f"--out {out}: the folder is not empty (it holds {', '.join(others[:3])}) and no "
-                "tagmine retrieve began it. Give an empty or new folder."
-            )
-    return root
 
 
 def _known_sources(root: Path) -> list[Source]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import logging
 import os
+import re
+import signal
 import sys
 import tempfile
 import threading
@@ -13,13 +16,21 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    PortableOptions,
+    _BeamArgumentParser,
+)
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.portability.api import beam_job_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.runners.runner import PipelineResult, create_runner
+from apache_beam.runners.portability.job_server import ExternalJobServer
+from apache_beam.runners.portability.portable_runner import PortableRunner
+from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
 from pipelines.job_log import JobCounts, JobLog
 from pipelines.local_workers import WorkerDiedError
-from pipelines.options import RunnerOptions
+from pipelines.options import DATAFLOW, LOCAL_RUNNERS, RunnerOptions
 from pipelines.progress import INTERRUPTED, Watch, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
@@ -27,6 +38,12 @@ _LOG_SHOWN = 4000
 # Each may be of a picture that ends its process, of which a shard costs one death at most.
 _MAX_DEATHS = 16
 _POLL_SECONDS = 2.0
+# The line of a worker's stack, somewhere in what an engine says of a failure, that is ours.
+_SENTENCE = re.compile(
+    r"^\W*(?:(?:RuntimeError|[\w.]*Exception)[:\W]+)*(?:tagmine|index|pipelines)(?:\.\w+)+: (.+?)"
+    r"(?: \[while running .*)?$",
+    re.MULTILINE,
+)
 
 
 class JobError(TagmineError):
@@ -37,20 +54,17 @@ def check_runner(options: RunnerOptions) -> None:
     """Stop before any work when Beam would not know a flag, which it ignores, or the runner.
 
     Raises:
-        ConfigurationError: naming the flag, and the nearest one that Beam has; or the runner.
+        ConfigurationError: naming the flag, and the nearest one that Beam has; the runner; or what
+            the runner lacks.
     """
-    if not is_local(options):
-        try:
-            create_runner(options.runner)
-        except (ValueError, ImportError, AttributeError) as error:
-            raise ConfigurationError(
-                f"--runner {options.runner}: Beam has no such runner here ({error}). Give local, "
-                "or one of Beam's, such as FlinkRunner, SparkRunner or DataflowRunner."
-            ) from error
+    runner = None if is_local(options) else _create(options)
     parser = _BeamArgumentParser(allow_abbrev=False)
     for kind in PipelineOptions.__subclasses__():
         kind._add_argparse_args(parser)
     _, unknown = parser.parse_known_args(list(options.beam_args))
+    if unknown and isinstance(runner, PortableRunner):
+        known = _job_server_flags(options)
+        unknown = [flag for flag in unknown if flag.split("=")[0] not in known]
     if unknown:
         name = unknown[0].split("=")[0]
         near = difflib.get_close_matches(name, list(parser._option_string_actions), n=1)
@@ -59,6 +73,13 @@ def check_runner(options: RunnerOptions) -> None:
             f"{unknown[0]}: neither tagmine nor Beam has this option.{hint} Write Beam's options "
             "as --name=value; tagmine COMMAND --help lists ours."
         )
+    if runner is not None:
+        _check_options(options, runner)
+
+
+def is_local(options: RunnerOptions) -> bool:
+    """Whether workers are processes of this machine that see our temporary files."""
+    return options.runner in LOCAL_RUNNERS
 
 
 def run_job(options: RunnerOptions, build: Callable[[beam.Pipeline], object], watch: Watch) -> None:
@@ -99,12 +120,10 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO)
     level = quiet.level
     quiet.setLevel(logging.CRITICAL if is_local(options) else level)
     try:
-        result = pipeline.run()
         if is_local(options):
-            result.wait_until_finish()
+            pipeline.run().wait_until_finish()
         else:
-            with _counting(result, watch.log):
-                result.wait_until_finish()
+            _run_elsewhere(options, pipeline, watch.log)
     except WorkerDiedError:
         raise
     except (TagmineError, RuntimeError) as error:
@@ -120,6 +139,40 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO)
         raise JobError(message) from error
     finally:
         quiet.setLevel(level)
+
+
+def _run_elsewhere(options: RunnerOptions, pipeline: beam.Pipeline, log: JobLog) -> None:
+    try:
+        with _own_interrupt():
+            result = pipeline.run()
+        with _counting(result, log):
+            _wait(result)
+    # Whatever a runner or its client library raises, and they raise all sorts, the job failed.
+    except Exception as error:
+        found = _SENTENCE.search(str(error))
+        said = found[1] if found else f"{type(error).__name__} {error}"
+        raise JobError(f"the {options.runner} job failed: {said}") from error
+
+
+def _wait(result: PipelineResult) -> None:
+    try:
+        result.wait_until_finish()
+    except KeyboardInterrupt:
+        # An engine goes on with a job whose launcher has left; not all of them hear this.
+        with contextlib.suppress(Exception):
+            result.cancel()
+        raise
+
+
+@contextlib.contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Keep Beam from stopping its job server at Ctrl-C, before the job could be cancelled."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) != before:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -176,16 +229,9 @@ def _worker_log(options: RunnerOptions) -> Iterator[IO]:
             os.close(before)
 
 
-def is_local(options: RunnerOptions) -> bool:
-    """Whether workers are processes of this machine that see our temporary files."""
-    return options.runner == "local"
-
-
 def _make_pipeline(options: RunnerOptions) -> beam.Pipeline:
     if not is_local(options):
-        return beam.Pipeline(
-            options=PipelineOptions([f"--runner={options.runner}", *options.beam_args])
-        )
+        return beam.Pipeline(options=_beam_options(options))
     flags = list(options.beam_args)
     if options.num_workers > 1:
         flags += [
@@ -195,3 +241,54 @@ def _make_pipeline(options: RunnerOptions) -> beam.Pipeline:
     # Named, since "DirectRunner" would first download and try Prism, and where a job fails
     # there, run it a second time.
     return beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(flags))
+
+
+def _beam_options(options: RunnerOptions) -> PipelineOptions:
+    """Beam's options for a runner that is not the local one."""
+    flags = [f"--runner={options.runner}", *options.beam_args]
+    if options.runner == DATAFLOW and options.num_workers > 1:
+        flags.append(f"--num_workers={options.num_workers}")
+    return PipelineOptions(flags)
+
+
+def _create(options: RunnerOptions) -> PipelineRunner:
+    try:
+        return create_runner(options.runner)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"--runner {options.runner}: Beam has no such runner here ({error}). Give local, "
+            "or one of Beam's, such as FlinkRunner, SparkRunner or DataflowRunner."
+        ) from error
+
+
+def _check_options(options: RunnerOptions, runner: PipelineRunner) -> None:
+    problems = PipelineOptionsValidator(_beam_options(options), runner).validate()
+    if problems:
+        raise ConfigurationError(
+            f"--runner {options.runner}: {' '.join(problem.strip() for problem in problems)} "
+            "docs/runners.md has whole command lines."
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _job_server_flags(options: RunnerOptions) -> frozenset[str]:
+    """Flags of the engine itself, which only its job server knows; one is started to be asked."""
+    parsed = _beam_options(options)
+    portable = parsed.view_as(PortableOptions)
+    timeout = portable.job_server_timeout
+    try:
+        if portable.job_endpoint:
+            server = ExternalJobServer(portable.job_endpoint, timeout)
+        else:
+            server = _create(options).default_job_server(parsed)
+        with contextlib.ExitStack() as stack:
+            stack.callback(server.stop)
+            request = beam_job_api_pb2.DescribePipelineOptionsRequest()
+            described = server.start().DescribePipelineOptions(request, timeout=timeout)
+    # Beam, grpc and the start of a Java process raise all sorts.
+    except Exception as error:
+        raise ConfigurationError(
+            f"--runner {options.runner}: its job server cannot be asked which options it has "
+            f"({type(error).__name__} {error})."
+        ) from error
+    return frozenset(f"--{option.name}" for option in described.options)

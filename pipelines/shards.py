@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -27,15 +27,19 @@ from pipelines.runner import is_local
 from tagmine.errors import ConfigurationError, TagmineError
 from tagmine.layout import locked, output_folder, remove_leftovers
 from tagmine.manifest import EncoderPin, TaggerPin, read_pin
+from tagmine.mirror import working_folder
 from tagmine.preview import preview_shards
+from tagmine.removed import NOTHING, Identities, read_removed
 from tagmine.sources import (
     Source,
     expand_shards,
     number_sources,
     read_sources,
+    recorded,
     write_sources,
 )
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.staging import finish_if_staged
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def plan_inputs(out: str, inputs: InputOptions) -> Plan:
             pass
     urls = expand_shards(inputs.shards)
     known = read_sources(root)
-    sources = number_sources(urls, inputs.dataset, known)
+    sources = number_sources(urls, inputs.dataset, known, inputs.license)
     return Plan(root, tuple(sources), tuple(known))
 
 
@@ -75,9 +79,10 @@ def look_inside(plan: Plan, inputs: InputOptions, console: Console) -> None:
     console.print(f"{len(plan.sources):,} {noun}; {found}")
     places = {source.part: source.url for source in plan.known}
     for source in plan.sources:
-        before = places.get(source.part, source.url)
-        if before != source.url:
-            console.print(f"{source.name} now comes from {source.url}, before from {before}")
+        now = recorded(source).url
+        before = places.get(source.part, now)
+        if before != now:
+            console.print(f"{source.name} now comes from {now}, before from {before}")
 
 
 def open_output(plan: Plan) -> list[Source]:
@@ -94,6 +99,7 @@ def open_output(plan: Plan) -> list[Source]:
             f"{plan.root}: another tagmine job has added shards in the meantime. Run the same "
             "command again."
         )
+    finish_if_staged(plan.root)
     remove_leftovers(plan.root)
     return write_sources(plan.root, plan.sources)
 
@@ -155,6 +161,41 @@ def _total_bytes(sources: tuple[Source, ...]) -> int:
 
     with ThreadPoolExecutor() as pool:
         return sum(pool.map(size, sources))
+
+
+def worker_folder(
+    address: str, files: Sequence[str], removed: str | None
+) -> tuple[Path, Identities]:
+    """Where a worker reads and writes, and what it must leave out.
+
+    Args:
+        address: of the output folder, as `tagmine.mirror.address_of` gave it.
+        files: what the worker looks at there; those that do not exist yet are left out.
+        removed: the record of what was taken out, None where nothing ever was.
+    """
+    root = working_folder(address, (*files, *((removed,) if removed else ())))
+    return root, read_removed(root / removed).identities if removed else NOTHING
+
+
+def check_pin(
+    root: Path, path: str, kind: type[TaggerPin] | type[EncoderPin], stage: str, maker: str
+) -> None:
+    """Stop a worker that does not see the launcher's folder, or that the launcher has left.
+
+    A cluster goes on with a job whose launcher was killed, beside the next one that is started.
+
+    Raises:
+        TagmineError: for a folder without the pin, or with that of a job with other options.
+    """
+    if not (root / path).is_file():
+        raise TagmineError(
+            f"a worker does not see {root / path}, which the launcher has written. Give --out a "
+            "folder that every worker has at the same path, such as a network file system."
+        )
+    if read_pin(root / path, kind, stage).maker != maker:
+        raise TagmineError(
+            f"another job with other options has been started on {root} meanwhile; this one stops."
+        )
 
 
 def process_part(

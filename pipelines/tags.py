@@ -22,8 +22,10 @@ from tagmine.count_tags import write_vocabulary
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MANIFEST
 from tagmine.manifest import fingerprint, read_manifest
+from tagmine.opened import local_folder
 from tagmine.parts import file_sha256
 from tagmine.printable import printable
+from tagmine.removed import newest_record
 from tagmine.vocabulary import Vocabulary, VocabularyEntry, open_vocabulary
 from tagmine.vocabulary_summary import (
     FLOORS,
@@ -57,7 +59,7 @@ def run(options: TagsOptions, console: Console) -> None:
         DatastoreError: when there are no tags, or the vocabulary is damaged.
     """
     selection = Selection(options.kind, options.label, options.contains)
-    with _count(Path(options.datastore)) as counted:
+    with _count(local_folder(options.datastore)) as counted:
         if options.write is not None:
             _write(options.write, counted, selection)
         floors = sorted({*FLOORS, counted.min_tag_images} - {1})
@@ -91,7 +93,9 @@ def _count(root: Path) -> Iterator[_Counted]:
         raise DatastoreError(f"{root} holds no tags; run tagmine mine or build with it as --out.")
     with tempfile.TemporaryDirectory(prefix="tagmine-tags-") as scratch:
         target = Path(scratch) / "tags.arrow"
-        write_vocabulary(target, parts, (), fingerprint("unpinned"))
+        record = newest_record(root)
+        removed = root / record if record else None
+        write_vocabulary(target, parts, (), fingerprint("unpinned"), removed=removed)
         yield _Counted(open_vocabulary(target), 1, len(parts), False)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from rich.console import Console
 
+from index.card import write_card
 from index.encoder import Encoder, load_encoder
 from index.exact import Neighbours
 from index.gate_words import measured_value
@@ -20,7 +21,7 @@ from index.pictures import read_from_shards, thumbnail
 from index.queries import Queries, stored_queries
 from index.reembed import SameEmbedding, embed_again
 from index.report import GalleryEntry, Gate, Report
-from index.report_file import write_report
+from index.report_file import without_pictures, write_report
 from index.report_page import write_page
 from index.search import Datastore, open_datastore
 from index.shard_health import searched_files
@@ -30,19 +31,21 @@ from pipelines.job_log import JobCounts, log_job
 from pipelines.progress import Watch
 from pipelines.query_shards import (
     QueryShards,
-    datastore_fields,
     embed_queries,
     encoder_name,
     plan_query_shards,
     wrong_encoder,
 )
-from pipelines.runner import check_runner, run_job
+from pipelines.runner import check_runner, is_local, run_job
 from pipelines.validate_options import ValidateOptions
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
 from tagmine.layout import MANIFEST, locked
 from tagmine.manifest import Manifest, read_manifest
+from tagmine.opened import local_folder
 from tagmine.parts import file_sha256
+from tagmine.samples import datastore_fields
 from tagmine.sources import Source, read_sources
+from tagmine.stores import is_remote, open_store
 
 _SCRATCH = ".validate-"
 # Files of strangers with true hashes may still be junk to Arrow.
@@ -71,6 +74,25 @@ def run(options: ValidateOptions, console: Console) -> None:
         ValidationFailedError: when a gate fails; the report is there.
     """
     check_runner(options.runner)
+    if not is_remote(options.datastore):
+        _run(options, console)
+        return
+    if not is_local(options.runner):
+        raise ConfigurationError(
+            f"{options.datastore}: a datastore in an object store is validated by the local "
+            "runner. Copy it with tagmine pull to a folder that all workers see."
+        )
+    root = local_folder(options.datastore).absolute()
+    local = dataclasses.replace(options, datastore=str(root))
+    if options.out is not None:
+        _run(local, console)
+        return
+    with tempfile.TemporaryDirectory(prefix="tagmine-report-") as folder:
+        _run(dataclasses.replace(local, out=folder), console, options.datastore)
+
+
+def _run(options: ValidateOptions, console: Console, url: str | None = None) -> None:
+    """Validate a folder; its report goes to `url`, without pictures, where one is given."""
     root = Path(options.datastore).absolute()
     manifest = read_manifest(root)
     sha256 = file_sha256(root / MANIFEST)
@@ -82,13 +104,22 @@ def run(options: ValidateOptions, console: Console) -> None:
     if file_sha256(root / MANIFEST) != sha256:
         raise DatastoreError(f"{root} was changed while it was validated. Run validate again.")
     report = make_report(outcome, _settings(options))
+    if url is not None:
+        report = without_pictures(report)
     write_report(folder / "report.json", report)
     write_page(report, folder / "index.html")
-    _print_report(console, report, folder)
+    if folder == root / "report":
+        write_card(root)
+    if url is not None:
+        store = open_store(url, "the datastore")
+        for name in ("report.json", "index.html"):
+            store.put(folder / name, f"report/{name}")
+    place = str(folder) if url is None else f"{url}/report"
+    _print_report(console, report, place)
     if not report.passed:
         failed = [gate.name for gate in report.gates if not gate.passed]
         raise ValidationFailedError(
-            f"{root} does not pass: {'; '.join(failed)}. See {folder / 'index.html'}"
+            f"{url or root} does not pass: {'; '.join(failed)}. See {place}/index.html"
         )
 
 
@@ -310,7 +341,7 @@ def _notes(measured: Measured, same: SameEmbedding) -> list[str]:
     return notes
 
 
-def _print_report(console: Console, report: Report, folder: Path) -> None:
+def _print_report(console: Console, report: Report, place: str) -> None:
     kind = "held-out queries" if report.held_out else "stored images as queries"
     console.print(f"validate {report.queries:,} {kind}, {report.images:,} images")
     for recall in report.recall:
@@ -326,7 +357,7 @@ def _print_report(console: Console, report: Report, folder: Path) -> None:
         console.print(f"  mind    {caution}", soft_wrap=True)
     for note in report.notes:
         console.print(f"  note    {note}", soft_wrap=True)
-    console.print(f"report   {folder / 'index.html'}", soft_wrap=True)
+    console.print(f"report   {place}/index.html", soft_wrap=True)
 
 
 def _gate_line(gate: Gate) -> str:

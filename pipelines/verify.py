@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 
 from index.verify import verify_datastore
 from pipelines.options import VerifyOptions
+from tagmine.opened import check_objects, local_folder
+from tagmine.stores import is_remote
 
 # A graph loses as many, and a re-rank that looks at few.
 _FEW = 0.05
@@ -19,10 +19,12 @@ def run(options: VerifyOptions, console: Console) -> None:
     Raises:
         DatastoreError: at the first thing that is not as the manifest says.
     """
+    root = local_folder(options.datastore)
     with console.status("verify") as status:
-        verdict = verify_datastore(
-            Path(options.datastore), lambda check: status.update(f"verify  {check} …")
-        )
+        if is_remote(options.datastore):
+            status.update("verify  every object of the store …")
+            check_objects(options.datastore, root)
+        verdict = verify_datastore(root, lambda check: status.update(f"verify  {check} …"))
     console.print(
         f"verify {verdict.files:,} files, {verdict.bytes / 2**20:,.1f} MiB: every checksum, count "
         f"and id is right; of {verdict.images:,} vectors {verdict.self_lookups:,} were looked up, "

@@ -7,19 +7,16 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tagmine.errors import ConfigurationError
+from tagmine.table_rows import Row, read_json_lines
 
-MAX_LINE_BYTES = 4 << 20
 _COLUMNS = ("caption", "question", "answer", "answers", "source")
 _LOOKED_AT = 50
 _BATCH_ROWS = 1_024
-
-Row = dict[str, Any]
 
 
 def check_columns(path: Path, json_field: str | None) -> str:
@@ -83,22 +80,7 @@ def _read_parquet(path: Path, columns: set[str]) -> Iterator[Row]:
 
 
 def _read_lines(path: Path, columns: set[str]) -> Iterator[Row | ValueError]:
-    with path.open("rb") as stream:
-        while line := stream.readline(MAX_LINE_BYTES):
-            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-                while line and not line.endswith(b"\n"):
-                    line = stream.readline(MAX_LINE_BYTES)
-                yield ValueError(f"a line of more than {MAX_LINE_BYTES:,} bytes")
-            elif line.strip():
-                yield _parse_line(line)
-
-
-def _parse_line(line: bytes) -> Row | ValueError:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return ValueError(f"no JSON: {error}")
-    return row if isinstance(row, dict) else ValueError("no JSON object")
+    return read_json_lines(path)
 
 
 def _read_csv(path: Path, columns: set[str]) -> Iterator[Row | ValueError]:

@@ -39,6 +39,15 @@ class Member:
     problem: tuple[str, str] | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where the data of a member lies in its archive: name, offset and length in bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
 class HashingReader:
     """A readable stream that hashes and counts what passes through it.
 
@@ -113,6 +122,29 @@ def read_members(stream: HashingReader, size_limit: Callable[[str], int]) -> Ite
         raise BrokenArchiveError("headers nested too deep") from error
     except (ValueError, UnicodeError, OverflowError) as error:
         raise BrokenArchiveError(f"a malformed header: {error}") from error
+
+
+def find_members(stream: BinaryIO) -> Iterator[Place]:
+    """Where the plain files of a tar archive lie, by its headers alone.
+
+    Args:
+        stream: the archive, uncompressed and seekable.
+
+    Yields:
+        Places in order, less those that `read_members` would not read.
+
+    Raises:
+        BrokenArchiveError: where the archive breaks off.
+    """
+    try:
+        with tarfile.open(fileobj=stream, mode="r:", tarinfo=_StrictTarInfo) as archive:
+            while (info := archive.next()) is not None:
+                archive.members = []
+                name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                if info.isreg() and not info.issparse() and not _name_problem(name):
+                    yield Place(name, info.offset_data, info.size)
+    except (tarfile.TarError, RecursionError, ValueError, OverflowError) as error:
+        raise BrokenArchiveError(f"{type(error).__name__}: {error}") from error
 
 
 def _read_member(

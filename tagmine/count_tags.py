@@ -29,6 +29,8 @@ _READ_ROWS = 16_384
 _PARTS = "read_parquet($tags, hive_partitioning = false) AS mined"
 _LEFT_OUT = """
 ANTI JOIN read_parquet($left_out, hive_partitioning = false) AS rejected USING (id)"""
+_REMOVED = """
+ANTI JOIN (SELECT id FROM read_parquet($removed) WHERE id IS NOT NULL) AS hidden USING (id)"""
 
 _TAGS_AN_IMAGE = "SELECT len(tags), count(*) FROM {images} GROUP BY 1 ORDER BY 1"
 
@@ -78,6 +80,7 @@ def write_vocabulary(
     left_out: Sequence[Path],
     maker: str,
     threads: int | None = None,
+    removed: Path | None = None,
 ) -> VocabularyFooter:
     """Count tags and write them as a vocabulary, whole or not at all.
 
@@ -89,6 +92,7 @@ def write_vocabulary(
         left_out: rejects files; images that they name are not counted.
         maker: fingerprint of these files.
         threads: how many; by default the processor's, up to 4.
+        removed: record of what was taken out; images that wait in it are not counted.
 
     Raises:
         DatastoreError: when a part cannot be read, or there is no room for temporary files.
@@ -100,6 +104,9 @@ def write_vocabulary(
     if left_out:
         files["left_out"] = [glob.escape(str(path)) for path in left_out]
     images = f"{_PARTS} {_LEFT_OUT}" if left_out else _PARTS
+    if removed is not None:
+        files["removed"] = [glob.escape(str(removed))]
+        images += _REMOVED
     try:
         with open_engine(threads) as engine:
             counts = tuple(engine.execute(_TAGS_AN_IMAGE.format(images=images), files).fetchall())

@@ -34,6 +34,13 @@ class DomainVocabulary:
     files: tuple[tuple[str, str], ...] = ()
 
 
+def label_of(name: str) -> str | None:
+    """The label that a file's name gives its names, "BRAND" for "brand"; None where it makes
+    none."""
+    label = re.sub(r"[^A-Z0-9]+", "_", name.upper())
+    return label if _LABEL.fullmatch(label) else None
+
+
 def load_vocabulary(paths: Iterable[str | os.PathLike[str]]) -> DomainVocabulary:
     """Reads vocabulary files: one name a line, labelled with the file's name.
 
@@ -48,8 +55,8 @@ def load_vocabulary(paths: Iterable[str | os.PathLike[str]]) -> DomainVocabulary
     terms: set[tuple[str, str]] = set()
     files: list[tuple[str, str]] = []
     for path in map(Path, paths):
-        label = re.sub(r"[^A-Z0-9]+", "_", path.stem.upper())
-        if not _LABEL.fullmatch(label):
+        label = label_of(path.stem)
+        if label is None:
             raise ConfigurationError(
                 f"the vocabulary {path} labels its names with the file's name, and {path.stem!r} "
                 "makes no label; rename the file, for example to brand.txt."
@@ -68,17 +75,25 @@ def load_vocabulary(paths: Iterable[str | os.PathLike[str]]) -> DomainVocabulary
 
 def _check_name(path: Path, name: str) -> None:
     """Refuse a name that could not be found in any caption."""
+    fault = fault_of_name(name)
+    if fault is not None:
+        raise ConfigurationError(f"the vocabulary {path}: {fault}")
+
+
+def fault_of_name(name: str) -> str | None:
+    """Why a name could not be found in any caption, and what to do; None where it could."""
     cleaned = clean_caption(name)
     if cleaned.casefold() != " ".join(name.split()).casefold():
-        raise ConfigurationError(
-            f"the vocabulary {path}: {name!r} cannot be found, since captions are cleaned before "
-            f"they are read, and it would read {cleaned!r}. Write it so, or take it out."
+        return (
+            f"{name!r} cannot be found, since captions are cleaned before they are read, and it "
+            f"would read {cleaned!r}. Write it so, or take it out."
         )
     if len(name) > MAX_TAG_CHARACTERS or not any(character.isalpha() for character in name):
-        raise ConfigurationError(
-            f"the vocabulary {path}: {name[:60]!r} makes no tag, which has a letter and at most "
-            f"{MAX_TAG_CHARACTERS} characters. Take it out."
+        return (
+            f"{name[:60]!r} makes no tag, which has a letter and at most {MAX_TAG_CHARACTERS} "
+            "characters. Take it out."
         )
+    return None
 
 
 class NameFinder:

@@ -19,6 +19,7 @@ MAX_NAME = 4096
 _PIECE = 1 << 20
 _START = 1 << 16
 _SPACE = re.compile(r"[ \t\n\r]*")
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _MAX_DIGITS = 4000
 
 
@@ -121,7 +122,7 @@ def _rows(path: Path) -> Iterator[object]:
     with path.open("rb") as stream:
         start = stream.read(_START).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start == b"[":
-        with path.open(encoding="utf-8-sig") as stream:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
             yield from _ListReader(path, stream)
         return
     with path.open("rb") as stream:
@@ -218,9 +219,12 @@ class _ListReader:
                     raise
                 continue
             length = end - self._at
+            text = self._text[self._at : end]
+            if not text.isascii() and _ESCAPED.search(text):
+                value = BadRowError("the row holds bytes that are no UTF-8")
             # A character has at most four bytes.
             if 4 * length > MAX_ROW:
-                size = len(self._text[self._at : end].encode())
+                size = len(text.encode("utf-8", "surrogateescape"))
                 value = value if size <= MAX_ROW else _too_long(size)
             # A number may go on in the next piece.
             if end < len(self._text) or not self._more():

@@ -7,7 +7,9 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from tagmine.errors import ConfigurationError
 
@@ -51,6 +53,10 @@ def embeddings_path(part: int) -> str:
     return f"embeddings/part-{part:05d}.arrow"
 
 
+def thumbnails_path(part: int) -> str:
+    return f"thumbnails/part-{part:05d}.parquet"
+
+
 def rejects_path(stage: str, part: int) -> str:
     return f"rejects/{stage}/part-{part:05d}.parquet"
 
@@ -71,6 +77,33 @@ def card_path(index_file: str) -> str:
     return str(Path(index_file).with_suffix(".json"))
 
 
+class Replica(Protocol):
+    """Where the files of a folder go besides; tagmine/mirror.py has the one for object stores."""
+
+    def publish(self, file: Path, target: Path) -> AbstractContextManager[None]:
+        """Around the rename of `file` to `target`: there before it is here."""
+
+    def withdraw(self, target: Path) -> None:
+        """Before `target` is deleted."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """For as long as the folder is locked."""
+
+
+_REPLICAS: dict[Path, Replica] = {}
+
+
+def replicate(root: Path, replica: Replica) -> None:
+    """From now on, whatever this process writes to, deletes from or locks in `root` goes there."""
+    _REPLICAS[root] = replica
+
+
+def _replica_of(target: Path) -> Replica | None:
+    if not _REPLICAS:
+        return None
+    return next((_REPLICAS[path] for path in (target, *target.parents) if path in _REPLICAS), None)
+
+
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary sibling of `target`, renamed onto it when the block ends well.
@@ -81,8 +114,18 @@ def atomic_path(target: Path) -> Iterator[Path]:
     with temporary_path(target) as temporary:
         yield temporary
         _flush(temporary)
-        os.replace(temporary, target)
-        _flush(target.parent)
+        replica = _replica_of(target)
+        with replica.publish(temporary, target) if replica else contextlib.nullcontext():
+            os.replace(temporary, target)
+            _flush(target.parent)
+
+
+def remove_file(target: Path) -> None:
+    """Delete a file of a datastore, if it is there."""
+    replica = _replica_of(target)
+    if replica:
+        replica.withdraw(target)
+    target.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -172,37 +215,73 @@ def locked(root: Path) -> Iterator[None]:
                 f"{root}: the folder cannot be locked ({error}). Give --out a folder on a file "
                 "system with locks, such as a local disk."
             ) from error
-        yield
+        replica = _replica_of(root)
+        with replica.hold() if replica else contextlib.nullcontext():
+            yield
     finally:
         os.close(handle)
 
 
-def output_folder(out: str) -> Path:
-    """The folder that `--out` names.
+def output_folder(out: str, flag: str = "--out") -> Path:
+    """The folder that a flag names; for the URL of an object store, this machine's mirror of it.
 
     Raises:
-        ConfigurationError: for a URL, a file, or a folder that holds something else.
+        ConfigurationError: for a URL that cannot be used, a file, or a folder that holds something
+            else.
+        StoreError: for a store that does not answer.
     """
-    if "://" in out:
-        raise ConfigurationError(
-            f"--out {out}: a datastore is written to a local folder. Build it there and copy "
-            "the folder to the object store afterwards; every path inside it is relative."
-        )
+    from tagmine.stores import is_remote
+
+    if is_remote(out):
+        from tagmine.mirror import open_mirror
+
+        return open_mirror(out)
     root = Path(out).absolute()
     if root.exists() and not root.is_dir():
-        raise ConfigurationError(f"--out {out}: there is a file of that name; give a folder.")
+        raise ConfigurationError(f"{flag} {out}: there is a file of that name; give a folder.")
     if (root / MANIFEST).exists() and not (root / SOURCES).exists():
         raise ConfigurationError(
-            f"--out {out}: this is a datastore without its {SOURCES}, which says what shard each "
+            f"{flag} {out}: this is a datastore without its {SOURCES}, which says what shard each "
             "part is. Restore that file from a copy, or build into a new folder."
         )
     if root.is_dir() and not (root / SOURCES).exists():
         others = sorted(path.name for path in root.iterdir() if not is_leftover(path))
         if others:
             raise ConfigurationError(
-                f"--out {out}: the folder is not a datastore and not empty (it holds "
+                f"{flag} {out}: the folder is not a datastore and not empty (it holds "
                 f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}). Give an empty or new "
                 "folder, so that nothing of yours is mixed with it."
+            )
+    return root
+
+
+def job_folder(out: str, pin: str, command: str) -> Path:
+    """The folder that `--out` names for what is no datastore.
+
+    Args:
+        out: what was given.
+        pin: name of the file that the job writes first.
+        command: the command that does.
+
+    Raises:
+        ConfigurationError: for a URL, a file, a datastore, or a folder that the command did not
+            begin.
+    """
+    if "://" in out:
+        raise ConfigurationError(
+            f"--out {out}: tagmine {command} writes to a local folder. Copy it afterwards."
+        )
+    root = Path(out).absolute()
+    if root.exists() and not root.is_dir():
+        raise ConfigurationError(f"--out {out}: there is a file of that name; give a folder.")
+    if (root / MANIFEST).exists():
+        raise ConfigurationError(f"--out {out}: this is a datastore; give a folder of its own.")
+    if root.is_dir() and not (root / pin).exists():
+        others = sorted(path.name for path in root.iterdir() if not is_leftover(path))
+        if others:
+            raise ConfigurationError(
+                f"--out {out}: the folder is not empty (it holds {', '.join(others[:3])}) and no "
+                f"tagmine {command} began it. Give an empty or new folder."
             )
     return root
 

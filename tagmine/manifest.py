@@ -71,7 +71,8 @@ class StageCount:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PartCard:
-    """One part: the shard it was made from, its files, and the counts of each stage."""
+    """One part: its shard, its files, the counts of each stage, and, if it has them,
+    its origins and thumbnails."""
 
     __pydantic_config__ = _STRICT
 
@@ -84,6 +85,8 @@ class PartCard:
     rejects: tuple[FileCard, ...]
     stages: dict[Literal["mine", "embed", "index"], StageCount]
     captions_dropped: dict[str, _Count] = dataclasses.field(default_factory=dict)
+    origins: FileCard | None = None
+    thumbnails: FileCard | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -220,6 +223,21 @@ class VocabularyCard:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RemovedCard:
+    """The record of what was taken out.
+
+    Attributes:
+        file: the record.
+        pending: images of the index that it hides, until the datastore is compacted.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    file: FileCard
+    pending: _Count
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Manifest:
     """The whole of `manifest.json`; docs/format.md says what each field means."""
 
@@ -235,6 +253,7 @@ class Manifest:
     vocabulary: VocabularyCard
     totals: dict[Literal["mine", "embed", "index"], StageCount]
     parts: tuple[PartCard, ...]
+    removed: RemovedCard | None = None
     sha256: _Sha256 | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -244,9 +263,16 @@ class Manifest:
                 raise ValueError(f"the totals of {stage} are not the sum over the parts")
         if self.images != self.index.vectors:
             raise ValueError(f"{self.images} images, but {self.index.vectors} vectors")
+        if self.live_images < 0:
+            raise ValueError(f"more images are hidden than the {self.images} that there are")
         numbers = [part.part for part in self.parts]
         if numbers != sorted(set(numbers)):
             raise ValueError("the parts are not in ascending order, each once")
+
+    @property
+    def live_images(self) -> int:
+        """Images that can be an answer: those in the index that were not taken out."""
+        return self.images - (self.removed.pending if self.removed else 0)
 
     def files(self) -> list[FileCard]:
         """Every file that the manifest pins."""
@@ -254,8 +280,10 @@ class Manifest:
         for shard in self.index.shards:
             listed += [shard.file, shard.card]
         listed += self.index.merged
+        listed += [self.removed.file] if self.removed else []
         for part in self.parts:
             listed += [part.tags, part.embeddings, *part.rejects]
+            listed += [card for card in (part.origins, part.thumbnails) if card]
         return listed
 
 
@@ -330,16 +358,20 @@ def read_manifest(root: Path) -> Manifest:
         raise DatastoreError(f"{path} has more than {MAX_MANIFEST_BYTES:,} bytes; it is refused.")
     data = path.read_bytes()
     _check_seal(path, data)
-    _check_version(path, data)
     try:
-        return TypeAdapter(Manifest).validate_json(data)
+        manifest = TypeAdapter(Manifest).validate_json(data)
     except ValidationError as error:
+        # Only now, as it parses everything once more: another version may have other fields.
+        _check_version(path, data)
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "the whole"
         raise DatastoreError(
             f"{path} is damaged: {place}: {first['msg']}. Restore it from a copy, or run tagmine "
             "build again with the same shards."
         ) from error
+    if manifest.format_version != FORMAT_VERSION:
+        raise _other_version(path, manifest.format_version)
+    return manifest
 
 
 def _check_seal(path: Path, data: bytes) -> None:
@@ -362,7 +394,11 @@ def _check_version(path: Path, data: bytes) -> None:
             "copy, or run tagmine build again with the same shards."
         ) from error
     if version != FORMAT_VERSION:
-        raise DatastoreError(
-            f"{path} has format version {version!r}; this tagmine reads version {FORMAT_VERSION}. "
-            "Upgrade tagmine to open a newer datastore, or build it again."
-        )
+        raise _other_version(path, version)
+
+
+def _other_version(path: Path, version: object) -> DatastoreError:
+    return DatastoreError(
+        f"{path} has format version {version!r}; this tagmine reads version {FORMAT_VERSION}. "
+        "Upgrade tagmine to open a newer datastore, or build it again."
+    )

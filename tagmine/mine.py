@@ -26,6 +26,7 @@ from tagmine.layout import atomic_path, tags_path
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, TagRow, TagTableWriter, read_tags_footer
 from tagmine.questions import QUESTION_RULES
+from tagmine.removed import NOTHING, Identities
 from tagmine.samples import Sample, SampleFields, read_samples
 from tagmine.sources import Source
 from tagmine.stage import (
@@ -72,6 +73,7 @@ def mine_part(
     report: ReportProgress = ignore_progress,
     filters: CaptionFilters = NO_FILTERS,
     annotations: AnnotationIndex | None = None,
+    removed: Identities = NOTHING,
 ) -> PartResult:
     """Make the tags part of a shard, unless a current one is there already.
 
@@ -83,6 +85,7 @@ def mine_part(
         report: told of the progress.
         filters: which captions are mined.
         annotations: further annotations of the images.
+        removed: samples that were taken out and are left out.
 
     Returns:
         The part's footer, and whether it was made now.
@@ -101,8 +104,10 @@ def mine_part(
     joined: set[str] = set()
     with open_source(source) as stream, atomic_path(target) as temporary:
         writer = TagTableWriter(temporary)
-        samples = _report_each(read_samples(stream, fields, reader.limits), stream, report)
-        for image, tags in _tag_images(_read_images(samples, source, reader, ledger), tagger):
+        limits = removed.limits(fields) | reader.limits
+        samples = _report_each(read_samples(stream, fields, limits), stream, report)
+        images = _read_images(samples, source, reader, ledger, removed)
+        for image, tags in _tag_images(images, tagger):
             joined.update(image.text.joined_by)
             writer.add(_row(image, source, tags))
         footer = ledger.close(stream, writer.added)
@@ -129,10 +134,17 @@ def _report_each(samples: Iterator[Sample], stream, report: ReportProgress) -> I
 
 
 def _read_images(
-    samples: Iterator[Sample], source: Source, reader: ImageReader, ledger: PartLedger
+    samples: Iterator[Sample],
+    source: Source,
+    reader: ImageReader,
+    ledger: PartLedger,
+    removed: Identities,
 ) -> Iterator[_Pending]:
     for sample in samples:
         row_id, key = ledger.identify(sample.position, sample.key)
+        if removed.found_in(key, sample.members, reader.fields):
+            ledger.leave_out()
+            continue
         try:
             text = reader.read(sample, source)
         except SampleRejected as rejected:

@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 
 from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION, atomic_path
-from tagmine.rejects import MAX_DETAIL, Reject
+from tagmine.rejects import MAX_DETAIL, REMOVED, Reject
 from tagmine.tags import Tag
 
 FOOTER_KEY = b"tagmine"
-ROW_GROUP_ROWS = 8192
+# An answer decodes the row group of each neighbour: 2 ms each, against 7 ms of 8,192 rows.
+ROW_GROUP_ROWS = 2048
 # Of captions; their tags may take some times as much, and what may be unpacked more than that.
 _GROUP_CHARACTERS = 1 << 26
 MAX_GROUP_BYTES = 1 << 31
@@ -121,6 +122,11 @@ class PartFooter:
                 f"part {self.part} of {self.stage}: {self.read} read is not {self.written} "
                 f"written + {sum(self.rejected.values())} rejected"
             )
+
+    @property
+    def listed(self) -> int:
+        """Rows of its rejects file: all rejects but those that were taken out."""
+        return sum(self.rejected.values()) - self.rejected.get(REMOVED, 0)
 
     def to_metadata(self) -> dict[bytes, bytes]:
         record = dataclasses.asdict(self)

@@ -29,14 +29,23 @@ REASONS: dict[str, str] = {
     "decoder_crashed": "decoding the image ends the process that does it",
     "image_missing": "the image folder has no such file, or it cannot be read",
     "unsafe_image_path": "the image's path is absolute or leads out of the image folder",
+    "bad_row": "the row of the table cannot be parsed, or holds what no sample can",
+    "bad_key": "the row has no key, or one that is too long",
+    "other_pose": "another photo of the same product is kept",
     "no_tags_row": "the image was embedded but its caption was rejected, so it is not indexed",
+    "removed": "the sample was taken out with tagmine remove; it is counted, and has no row",
     "low_clip_score": "the image's CLIP score with its captions is below the limit, or not known",
 }
+
+REMOVED = "removed"
+"""The one reason whose samples are counted and listed nowhere."""
 
 STAGES = ("mine", "embed", "index")
 """The stages of a datastore."""
 
 RETRIEVE = "retrieve"
+BRING = "shards"
+_ALL = (*STAGES, RETRIEVE, BRING)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,12 +55,12 @@ class Reject:
     Attributes:
         id: the sample's id.
         key: its namespaced key, as far as it is known.
-        stage: "mine", "embed" or "index"; or "retrieve", outside of a datastore.
+        stage: "mine", "embed" or "index"; or "retrieve" or "shards", outside of a datastore.
         reason: a key of `REASONS`.
         detail: what was found, at most 300 characters.
 
     Raises:
-        ValueError: for an unknown stage or reason.
+        ValueError: for an unknown stage or reason, or one that has no rows.
     """
 
     id: int
@@ -61,7 +70,7 @@ class Reject:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        if self.stage not in (*STAGES, RETRIEVE):
-            raise ValueError(f"stage {self.stage!r} is none of {', '.join((*STAGES, RETRIEVE))}")
-        if self.reason not in REASONS:
+        if self.stage not in _ALL:
+            raise ValueError(f"stage {self.stage!r} is none of {', '.join(_ALL)}")
+        if self.reason not in REASONS or self.reason == REMOVED:
             raise ValueError(f"reject reason {self.reason!r} is none of {', '.join(REASONS)}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from tagmine.archive import BrokenArchiveError, HashingReader, Member, read_members
 from tagmine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tagmine.manifest import TaggerPin
 
 IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")
 _MAX_OPEN_GROUPS = 16
@@ -61,6 +65,18 @@ class SampleFields:
     def caption_member(self) -> str:
         """Extension of the member that the caption is read from."""
         return self.json_key if self.caption_json_fields else self.caption_key
+
+
+def datastore_fields(pin: TaggerPin) -> SampleFields:
+    """Which members the datastore was made from, and so what its ids count."""
+    return SampleFields(
+        pin.image_keys,
+        pin.caption_key,
+        pin.json_key,
+        pin.caption_json_fields,
+        pin.tag_fields,
+        pin.annotations_key,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

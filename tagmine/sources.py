@@ -9,6 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MAX_PARTS, SOURCES, write_atomically
+from tagmine.redaction import redact, redact_url, refuse_user
+from tagmine.retries import retry
+from tagmine.stores import is_remote
 
 _GLOB_CHARACTERS = "*?["
 
@@ -20,12 +23,16 @@ class Source:
     Attributes:
         part: the number of the part that it becomes; it never changes within a datastore.
         name: `dataset/shard`, the namespace of its samples' keys.
-        url: where it was when the datastore was built: an absolute path or an fsspec URL.
+        url: where it was when the datastore was built: an absolute path or an fsspec URL. What is
+            recorded of it has no query, which is the key of a signed URL.
+        license: under which its pictures and captions were published, as the Hugging Face hub
+            names licences; "" where nobody said.
     """
 
     part: int
     name: str
     url: str
+    license: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.part < MAX_PARTS:
@@ -73,6 +80,7 @@ def _expand(pattern: str) -> Iterable[str]:
     except UnbalancedBracesError as error:
         raise ConfigurationError(f"{pattern}: the braces do not balance ({error}).") from error
     for name in expanded:
+        refuse_user(name)
         yield from _resolve(name)
 
 
@@ -90,35 +98,47 @@ def _read_list(path: Path) -> list[str]:
 
 
 def _resolve(name: str) -> list[str]:
-    import fsspec
-
     if "::" in name:
         # A chain is opened as it was typed; only fsspec knows what a link of it may look like.
         return [name]
     try:
-        filesystem, path = fsspec.core.url_to_fs(name)
-        local = "file" in _protocols(filesystem)
-        if any(character in path for character in _GLOB_CHARACTERS) and not (
-            local and Path(path).exists()
-        ):
-            found = sorted(filesystem.glob(path))
-            problem = "the glob matches no file, so 0 shards were found"
-        else:
-            found = [path] if filesystem.exists(path) else []
-            problem = "there is no such file"
-        folders = [item for item in found if filesystem.isdir(item)]
-    except (ValueError, ImportError, OSError) as error:
+        found, folders, problem = (
+            retry(lambda: _look_up(name), name) if is_remote(name) else _look_up(name)
+        )
+    # Any file system of fsspec may be behind it.
+    except Exception as error:
         raise ConfigurationError(
-            f"{name}: the shard cannot be looked up: {type(error).__name__}: {error}."
-        ) from error
+            f"{redact(name)}: the shard cannot be looked up: {type(error).__name__}: "
+            f"{redact(str(error))}."
+        ) from None
     if not found:
         raise ConfigurationError(
-            f"{name}: {problem}. Check the spelling, and quote globs and braces if the shell "
-            "expands them."
+            f"{redact(name)}: {problem}. Check the spelling, and quote globs and braces if the "
+            "shell expands them."
         )
     if folders:
-        raise ConfigurationError(f"{name}: this is a folder; name its shards: {name}/*.tar")
-    return found if local else [filesystem.unstrip_protocol(item) for item in found]
+        raise ConfigurationError(
+            f"{redact(name)}: this is a folder; name its shards: {redact(name)}/*.tar"
+        )
+    return found
+
+
+def _look_up(name: str) -> tuple[list[str], list[str], str]:
+    """The files that a name means, those that are folders, and what it is if there are none."""
+    import fsspec
+
+    filesystem, path = fsspec.core.url_to_fs(name)
+    local = "file" in _protocols(filesystem)
+    if any(character in path for character in _GLOB_CHARACTERS) and not (
+        local and Path(path).exists()
+    ):
+        found = sorted(filesystem.glob(path))
+        problem = "the glob matches no file, so 0 shards were found"
+    else:
+        found = [path] if filesystem.exists(path) else []
+        problem = "there is no such file"
+    folders = [item for item in found if filesystem.isdir(item)]
+    return found if local else list(map(filesystem.unstrip_protocol, found)), folders, problem
 
 
 def _protocols(filesystem) -> tuple[str, ...]:
@@ -135,9 +155,18 @@ def name_shard(url: str, dataset: str | None) -> str:
 
 
 def number_sources(
-    urls: Sequence[str], dataset: str | None, known: Sequence[Source] = ()
+    urls: Sequence[str],
+    dataset: str | None,
+    known: Sequence[Source] = (),
+    license_name: str = "",
 ) -> list[Source]:
     """Give each shard its part number: its old one when the datastore knows it, else the next.
+
+    Args:
+        urls: the shards.
+        dataset: first half of their names, None for the folder of each.
+        known: the sources of the datastore.
+        license_name: theirs; "" for the one that is known of each.
 
     Raises:
         ConfigurationError: when two shards would share a name, so that their keys would clash.
@@ -149,14 +178,17 @@ def number_sources(
         name = name_shard(url, dataset)
         if name in numbered:
             raise ConfigurationError(
-                f"{url} and {numbered[name].url} would both be named {name}, and their keys would "
-                "clash. Build them one at a time with --dataset NAME, a different one for each."
+                f"{redact(url)} and {redact(numbered[name].url)} would both be named {name}, and "
+                "their keys would clash. Build them one at a time with --dataset NAME, a different "
+                "one for each."
             )
-        if name in by_name:
-            part = by_name[name].part
+        before = by_name.get(name)
+        if before is not None:
+            part = before.part
         else:
             part, following = following, following + 1
-        numbered[name] = Source(part, name, url)
+        named = license_name or (before.license if before else "")
+        numbered[name] = Source(part, name, url, named)
     return list(numbered.values())
 
 
@@ -167,10 +199,17 @@ def read_sources(root: Path) -> list[Source]:
         DatastoreError: for a file that is no list of sources.
     """
     path = root / SOURCES
-    if not path.exists():
-        return []
+    return parse_sources(path.read_bytes(), str(path)) if path.exists() else []
+
+
+def parse_sources(data: bytes, path: str) -> list[Source]:
+    """The sources that the bytes of a `sources.json` name, by part.
+
+    Raises:
+        DatastoreError: naming `path`, for bytes that are no list of sources.
+    """
     try:
-        rows = json.loads(path.read_bytes())["sources"]
+        rows = json.loads(data)["sources"]
         sources = [Source(**row) for row in rows]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DatastoreError(
@@ -180,14 +219,26 @@ def read_sources(root: Path) -> list[Source]:
     return sorted(sources, key=lambda source: source.part)
 
 
+def recorded(source: Source) -> Source:
+    """A source as it is written down: without what opens it for whoever has it."""
+    return dataclasses.replace(source, url=redact_url(source.url))
+
+
 def write_sources(root: Path, sources: Iterable[Source]) -> list[Source]:
     """Record `sources` beside those already known, and return them all, by part."""
     known = read_sources(root)
     merged = {source.part: source for source in known}
-    merged.update({source.part: source for source in sources})
+    merged.update({source.part: recorded(source) for source in sources})
     ordered = [merged[part] for part in sorted(merged)]
     if ordered != known:
-        rows = [dataclasses.asdict(source) for source in ordered]
+        rows = [_record(source) for source in ordered]
         text = json.dumps({"sources": rows}, indent=1, ensure_ascii=False) + "\n"
         write_atomically(root / SOURCES, text.encode())
     return ordered
+
+
+def _record(source: Source) -> dict:
+    record = dataclasses.asdict(source)
+    if not source.license:
+        del record["license"]
+    return record

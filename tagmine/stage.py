@@ -14,9 +14,12 @@ from tagmine.errors import TagmineError
 from tagmine.layout import FORMAT_VERSION, rejects_path, sample_id
 from tagmine.manifest import fingerprint
 from tagmine.parts import PartFooter, rejects_made_by, write_rejects
-from tagmine.rejects import Reject
+from tagmine.redaction import redact
+from tagmine.rejects import REMOVED, Reject
+from tagmine.retries import retry
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
+from tagmine.stores import is_remote
 
 ReportProgress = Callable[[int, int], None]
 """Called with the bytes and the samples of the shard read so far."""
@@ -37,15 +40,22 @@ def open_source(source: Source) -> Iterator[HashingReader]:
     Raises:
         SourceError: when it cannot be opened or read.
     """
-    import fsspec
-
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(fsspec.open(source.url, "rb"))
+            stream = stack.enter_context(_open_stream(source))
         # Whatever a file system of fsspec raises, and they raise all sorts, it is the source's.
         except Exception as error:
-            raise _unreadable(source, error) from error
+            raise _unreadable(source, error) from None
         yield HashingReader(_SourceStream(source, stream))
+
+
+def _open_stream(source: Source) -> BinaryIO:
+    import fsspec
+
+    def open_file() -> BinaryIO:
+        return fsspec.open(source.url, "rb").open()
+
+    return retry(open_file, source.url) if is_remote(source.url) else open_file()
 
 
 class _SourceStream:
@@ -57,14 +67,27 @@ class _SourceStream:
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self._stream.read(size)
+            return self._read_on(size)
+        # Without its cause, whose text may hold the key of a signed URL.
         except Exception as error:
-            raise _unreadable(self._source, error) from error
+            raise _unreadable(self._source, error) from None
+
+    def _read_on(self, size: int) -> bytes:
+        if not (is_remote(self._source.url) and self._stream.seekable()):
+            return self._stream.read(size)
+        place = self._stream.tell()
+
+        def read() -> bytes:
+            self._stream.seek(place)
+            return self._stream.read(size)
+
+        return retry(read, self._source.url)
 
 
 def _unreadable(source: Source, error: Exception) -> SourceError:
     return SourceError(
-        f"the shard {source.url} cannot be read: {type(error).__name__}: {error}. Nothing "
+        f"the shard {redact(source.url)} cannot be read: {type(error).__name__}: "
+        f"{redact(str(error))}. Nothing "
         "finished is lost; when it can be read, run the same command again."
     )
 
@@ -104,6 +127,7 @@ class PartLedger:
         self._maker = maker
         self._rejects: list[Reject] = []
         self._captions_dropped: Counter[str] = Counter()
+        self._removed = 0
         self.read = 0
 
     def identify(self, position: int, key: str) -> tuple[int, str]:
@@ -114,6 +138,10 @@ class PartLedger:
     def reject(self, row_id: int, key: str, reason: str, detail: str) -> None:
         self._rejects.append(Reject(row_id, key, self._stage, reason, detail))
 
+    def leave_out(self) -> None:
+        """Count a sample that was taken out of the datastore, and say no more of it."""
+        self._removed += 1
+
     def drop_captions(self, reasons: Iterable[str]) -> None:
         """Count captions that were left out of a sample that stays, by their reasons."""
         self._captions_dropped.update(reasons)
@@ -123,6 +151,8 @@ class PartLedger:
         # In order of the shard: a stage that works ahead may reject out of turn.
         rejects = sorted(self._rejects, key=lambda reject: reject.id)
         counts = Counter(reject.reason for reject in rejects)
+        if self._removed:
+            counts[REMOVED] = self._removed
         source_sha256 = stream.drain()
         path = self._root / rejects_path(self._stage, self._source.part)
         write_rejects(path, rejects, self._maker + source_sha256)
@@ -162,7 +192,7 @@ def is_current(
     if (footer.part, footer.source, footer.maker) != (source.part, source.name, maker):
         return False
     found = rejects_made_by(rejects, maker + footer.source_sha256)
-    if found != sum(footer.rejected.values()):
+    if found != footer.listed:
         return False
     with open_input(source) as stream:
         current = stream.drain() == footer.source_sha256

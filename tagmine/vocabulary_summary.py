@@ -122,6 +122,27 @@ def summarize(
         )
 
 
+def list_tags(
+    vocabulary: Vocabulary, selection: Selection, start: int, count: int, rarest: bool = False
+) -> tuple[int, tuple[VocabularyEntry, ...]]:
+    """How many tags a selection has, and some of them, commonest or rarest first.
+
+    Args:
+        vocabulary: all tags.
+        selection: which of them.
+        start: how many are passed over.
+        count: how many to give at most.
+        rarest: whether to begin with the rarest.
+
+    Raises:
+        DatastoreError: when the vocabulary is damaged.
+    """
+    order = _RAREST if rarest else _COMMONEST
+    with _selected(vocabulary, selection) as engine:
+        total = engine.execute("SELECT count(*) FROM chosen").fetchone()[0]
+        return total, _entries(engine, order, count, start)
+
+
 # Tags come from strangers, and "=HYPERLINK(…)" in a cell is run by whoever opens it.
 _UNCALCULATED = r"regexp_replace({0}, '^([=+@\t\r-])', '''\1')"
 
@@ -211,7 +232,8 @@ def _floor_effect(engine: duckdb.DuckDBPyConnection, floor: int) -> FloorEffect:
 
 
 def _entries(
-    engine: duckdb.DuckDBPyConnection, order: str, count: int
+    engine: duckdb.DuckDBPyConnection, order: str, count: int, start: int = 0
 ) -> tuple[VocabularyEntry, ...]:
-    rows = engine.execute(f"SELECT {_ENTRY} FROM chosen ORDER BY {order} LIMIT ?", [count])
+    query = f"SELECT {_ENTRY} FROM chosen ORDER BY {order} LIMIT ? OFFSET ?"
+    rows = engine.execute(query, [count, start])
     return tuple(VocabularyEntry(*row[:5], tuple(row[5]), *row[6:]) for row in rows.fetchall())

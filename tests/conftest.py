@@ -88,7 +88,8 @@ def _pin(root: Path, path: str, rows: int | None) -> None:
     manifest = json.loads((root / "manifest.json").read_text())
     cards = [manifest["index"]["trained"], manifest["index"]["trained_card"]]
     cards += [shard[kind] for shard in manifest["index"]["shards"] for kind in ("file", "card")]
-    cards += [part[kind] for part in manifest["parts"] for kind in ("tags", "embeddings")]
+    kinds = ("tags", "embeddings", "thumbnails")
+    cards += [part[kind] for part in manifest["parts"] for kind in kinds if kind in part]
     card = next(card for card in cards if card["path"] == path)
     card |= {"bytes": (root / path).stat().st_size, "sha256": _sha256(root / path)}
     if rows is not None:
@@ -156,3 +157,54 @@ def tiny_factual(tmp_path_factory) -> Path:
     assert loss < 0.001
     model.save_pretrained(folder)
     return folder
+
+
+_BRANDS = ("Chloé", "Hermès", "Löwenherz", "Acne Studios")
+
+
+@pytest.fixture(scope="session")
+def fashion_products(shared_data) -> list[tuple[dict, Image.Image]]:
+    """Twelve real products with their photos."""
+    with tarfile.open(shared_data / "shards/fashion/00000.tar") as archive:
+        found = []
+        for number in range(12):
+            record = json.loads(archive.extractfile(f"{number:09d}.json").read())
+            data = archive.extractfile(f"{number:09d}.jpg").read()
+            found.append((record, Image.open(io.BytesIO(data)).convert("RGB")))
+    return found
+
+
+def latin_1(values: list[str], width: int = 400) -> np.ndarray:
+    """(n, 1) byte strings in Latin-1, as the file has them."""
+    return np.array([[value.encode("latin-1")] for value in values], f"S{width}")
+
+
+@pytest.fixture(scope="session")
+def fashiongen(fashion_products, tmp_path_factory) -> Path:
+    """FashionGen's layout: two poses of each of twelve products, apart, the second one first."""
+    import h5py
+
+    path = tmp_path_factory.mktemp("fashion") / "fashiongen_256_256_train.h5"
+    twice = [*fashion_products, *fashion_products]
+    records = [record for record, _ in twice]
+    brands = [_BRANDS[n % 12 % 4] for n in range(24)]
+    pixels = [np.asarray(photo.resize((256, 256))) for _, photo in twice]
+    with h5py.File(path, "w") as file:
+        file["index"] = np.arange(24)[:, None]
+        file.create_dataset("input_image", data=np.stack(pixels), chunks=(5, 256, 256, 3))
+        file["input_name"] = latin_1([record["caption"] for record in records])
+        said = [
+            f"Cotton shirt by {brand} in {r['baseColour']}."
+            for brand, r in zip(brands, records, strict=True)
+        ]
+        # The second photo of a product says nothing of its own.
+        file["input_description"] = latin_1([*said[:12], *[""] * 12])
+        file["input_brand"] = latin_1(brands)
+        file["input_category"] = latin_1([r["articleType"].upper() for r in records])
+        file["input_composition"] = latin_1(
+            ["Body: 96% cotton, 4% elastane. Trim: 100% calf leather."] * 24
+        )
+        file["input_gender"] = latin_1([record["gender"] for record in records])
+        file["input_productID"] = np.array([[n % 12 + 700] for n in range(24)])
+        file["input_pose"] = latin_1(["id_gridfs_2"] * 12 + ["id_gridfs_1"] * 12)
+    return path

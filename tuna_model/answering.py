@@ -11,15 +11,18 @@ import torch
 
 from index.retrievals import EMPTY, Retrieval
 from tagmine.errors import ConfigurationError
-from tuna_model.controls import Control, control_named
+from tuna_model.controls import Control, Tuner, control_named
 from tuna_model.conversations import Turn
-from tuna_model.prompts import captions_read, prompt_length, tags_read
+from tuna_model.own_tower import OwnTower
+from tuna_model.prompts import captions_read, encode_prompts, prompt_length, tags_read
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from tuna_model.modeling_tuna import TunaForConditionalGeneration
     from tuna_model.processing_tuna import TunaProcessor
+
+_OWN_TUNER = Tuner()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Request:
 class Answerer:
     """A model with its processor, run as one of the paper's controls.
 
+    Pictures that `tower` has seen, since they were looked up with it, are not embedded again.
+
     Args:
         model: in eval mode, on its device.
         processor: its processor; pads on the left from now on, as generation needs it.
@@ -88,6 +93,7 @@ class Answerer:
         self.model = model
         self.processor = processor
         self.control = control
+        self.tower = OwnTower(model, processor)
         processor.tokenizer.padding_side = "left"
 
     def prompt(self, request: Request) -> str:
@@ -131,10 +137,19 @@ class Answerer:
 
     def inputs(self, requests: Sequence[Request]) -> Any:
         """The batch as the model takes it, on its device."""
+        images = [image for request in requests for image in request.images]
+        texts = [self.prompt(request) for request in requests]
+        retrievals = [request.retrieval for request in requests]
+        seen = self.tower.features(images)
+        if seen is not None:
+            made = encode_prompts(self.processor, texts, retrievals, self.control)
+            made = made.to(self.model.device)
+            made["mm_encoder_outputs"] = {"image": seen}
+            return made
         made = self.processor(
-            images=[image for request in requests for image in request.images] or None,
-            text=[self.prompt(request) for request in requests],
-            retrievals=[request.retrieval for request in requests],
+            images=images or None,
+            text=texts,
+            retrievals=retrievals,
             control=self.control,
             padding=True,
             return_tensors="pt",
@@ -158,16 +173,20 @@ class Answerer:
 
 
 def load_answerer(
-    folder: str | Path, control: str = "tuna", device: str = "auto", dtype: str = "auto"
+    folder: str | Path,
+    control: str = "tuna",
+    device: str = "auto",
+    dtype: str = "auto",
+    tuner: Tuner = _OWN_TUNER,
 ) -> Answerer:
     """The model and processor of a folder that `tagmine-tuna train` or `save_pretrained` wrote.
 
     Args:
         folder: where they are.
-        control: one of `tuna_model.controls.CONTROLS`; the model's own weighting stays, but for
-            the control without one.
+        control: one of `tuna_model.controls.CONTROLS`.
         device: as torch names it; "auto" for a GPU where there is one.
         dtype: "auto" for that of the weights, or as torch names it, such as "bfloat16".
+        tuner: the weighting, but for the control that has none; by default the model's own.
 
     Raises:
         ConfigurationError: for a folder without a model of this kind, or an unknown device or
@@ -186,7 +205,9 @@ def load_answerer(
         )
     model = load_pretrained(TunaForConditionalGeneration, folder, "TUNA", dtype=dtype)
     processor = load_pretrained(TunaProcessor, folder, "TUNA's processor")
-    chosen = control_named(control, model.config.weighting)
+    chosen = control_named(control, tuner.weighting or model.config.weighting)
+    if tuner.temperature is not None:
+        model.config.temperature = tuner.temperature
     model.apply_control(chosen)
     return Answerer(model.to(place).eval(), processor, chosen)
 

@@ -76,16 +76,16 @@ def run(arguments: argparse.Namespace) -> None:
 
     from tuna_model.answering import load_answerer
     from tuna_model.controls import control_named
-    from tuna_model.tag_source import check_max_tags, check_source, open_source
+    from tuna_model.tag_source import check_max_tags, check_source, open_source, photo_key
 
     control = control_named(options.control)
     check_source(options.control, control, options.source)
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
-    answerer = load_answerer(options.model, options.control, options.device)
+    answerer = load_answerer(options.model, options.control, options.device, tuner=options.tuner)
     check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
-    source = open_source(answerer.control, options.source)
-    retrieval = source.find([options.image], [image])[0]
+    source = open_source(answerer.control, options.source, answerer.tower)
+    retrieval = source.find([photo_key(source, options.image)], [image])[0]
     print(_read_beside(answerer, retrieval), file=sys.stderr)
     conversation = Conversation(answerer, image, retrieval, options.max_new_tokens)
     for question in _questions(options):
@@ -135,6 +135,7 @@ def _explain(
 ) -> None:
     from tuna_model.answering import Decoding
     from tuna_model.explain import explain, write_explanation
+    from tuna_model.neighbour_pictures import neighbour_pictures
 
     explanation = explain(
         answerer,
@@ -146,8 +147,9 @@ def _explain(
         decoding=Decoding(options.max_new_tokens),
     )
     page = Path(options.explain or "")
+    pictures = neighbour_pictures(options.source.datastores, explanation.neighbours)
     try:
-        record = write_explanation(explanation, image, page)
+        record = write_explanation(explanation, image, page, pictures)
     except OSError as error:
         raise ConfigurationError(
             f"--explain {page}: it cannot be written ({error.strerror}). Give another file."

@@ -7,7 +7,13 @@ import dataclasses
 
 from tagmine.errors import ConfigurationError
 from tagmine.printable import is_utf8
-from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
+from tuna_model.controls import Tuner
+from tuna_model.tag_source import (
+    SourceOptions,
+    add_source_flags,
+    read_source_options,
+    read_tuner,
+)
 
 EXAMPLES = """\
 examples:
@@ -33,6 +39,7 @@ class ChatOptions:
         explain: file for a page that shows what the model read; None for none.
         max_new_tokens: longest answer.
         device: as torch names it, or auto.
+        tuner: how tags are weighted.
 
     Raises:
         ConfigurationError: for no room for an answer, an empty question or one that is no
@@ -48,6 +55,7 @@ class ChatOptions:
     explain: str | None = None
     max_new_tokens: int = 256
     device: str = "auto"
+    tuner: Tuner = Tuner()
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -103,4 +111,5 @@ def read_options(arguments: argparse.Namespace) -> ChatOptions:
         arguments.explain,
         arguments.max_new_tokens,
         arguments.device,
+        read_tuner(arguments),
     )

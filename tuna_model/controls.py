@@ -60,6 +60,26 @@ CONTROLS: dict[str, Control] = {
 }
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tuner:
+    """How an answer's tags are weighted, where that is to be another way than the model's own.
+
+    Attributes:
+        weighting: one of `tuna_model.weighting.WEIGHTINGS`; None for the model's.
+        temperature: τ; None for the model's.
+
+    Raises:
+        ConfigurationError: for an unknown weighting, or a τ that is not above 0.
+    """
+
+    weighting: str | None = None
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        temperature = 1.0 if self.temperature is None else self.temperature
+        check_weighting(self.weighting or "softmax", temperature)
+
+
 def control_named(name: str, weighting: str | None = None) -> Control:
     """The preset of that name.
 

@@ -8,11 +8,18 @@ import hashlib
 from pathlib import Path
 
 from index.retrieval_folder import SUMMARY as RETRIEVAL_SUMMARY
+from index.stack_plan import parse_stack
 from tagmine.errors import ConfigurationError
 from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
 from tagmine.printable import is_utf8
-from tuna_model.tag_source import SourceOptions, add_source_flags, read_source_options
+from tuna_model.controls import Tuner
+from tuna_model.tag_source import (
+    SourceOptions,
+    add_source_flags,
+    read_source_options,
+    read_tuner,
+)
 
 TASKS = ("pope", "fashion-bench")
 # LLaVA-1.5's, for questions whose answer is a word.
@@ -39,6 +46,7 @@ class EvalOptions:
         max_new_tokens: of an answer.
         judge: URL of an endpoint, or "overlap"; for fashion-bench.
         judge_model: its model.
+        tuner: how tags are weighted.
 
     Raises:
         ConfigurationError: for a value that is none of its kind.
@@ -58,6 +66,7 @@ class EvalOptions:
     dtype: str = "auto"
     judge: str | None = None
     judge_model: str | None = None
+    tuner: Tuner = Tuner()
 
     def __post_init__(self) -> None:
         for flag, number in (
@@ -179,6 +188,7 @@ def read_options(arguments: argparse.Namespace) -> EvalOptions:
         arguments.dtype,
         arguments.judge,
         arguments.judge_model,
+        read_tuner(arguments),
     )
 
 
@@ -191,9 +201,7 @@ def run_card(options: EvalOptions) -> dict:
         "image_folder": str(options.image_folder.absolute()),
         "model": _files_of(Path(options.model)) or options.model,
         "control": options.control,
-        "datastores": [file_sha256(Path(one) / MANIFEST) for one in source.datastores]
-        if all((Path(one) / MANIFEST).is_file() for one in source.datastores)
-        else list(source.datastores),
+        "datastores": _datastores_of(source.datastores),
         "retrievals": source.retrievals and _retrievals_of(Path(source.retrievals)),
         "clip_model": _encoder_of(source.clip_model),
         "k": source.k,
@@ -203,7 +211,23 @@ def run_card(options: EvalOptions) -> dict:
         "suffix": options.suffix,
         "max_new_tokens": options.max_new_tokens,
         "dtype": options.dtype,
+        "weighting": options.tuner.weighting,
+        "temperature": options.tuner.temperature,
     }
+
+
+def _datastores_of(words: tuple[str, ...]) -> list:
+    """What the datastores are, and not where; with their weights or shares, where they have any."""
+    if not words:
+        return []
+    plan = parse_stack(words)
+    manifests = [Path(folder) / MANIFEST for folder in plan.folders]
+    if not all(manifest.is_file() for manifest in manifests):
+        return list(words)
+    hashes = [file_sha256(manifest) for manifest in manifests]
+    if plan.shares is None and set(plan.weights) == {1.0}:
+        return hashes
+    return [hashes, plan.weights, plan.shares]
 
 
 def _retrievals_of(path: Path) -> str:

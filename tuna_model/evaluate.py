@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+from tagmine.errors import ConfigurationError
 from tagmine.layout import write_atomically
 from tuna_model import fashion_bench, pope
 from tuna_model.answer_log import AnswerLog
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tuna_model.answering import Answerer, Decoding
 
 _RETRIEVALS_KEPT = 256
+_DETAIL = 300
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         answer_questions(options, questions, log)
         answers = {i: row["answer"] for i, row in log.rows.items() if "answer" in row}
         reasons = Counter(row["reason"] for row in log.rows.values() if "answer" not in row)
+    if not answers:
+        _refuse_scores_of_nothing(options, reasons, log)
     results = {"task": options.task, "run": card, "unanswered": dict(sorted(reasons.items()))}
     if judge is None:
         results["scores"] = pope.score(questions, answers).as_record()
@@ -62,6 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
     for reason, count in results["unanswered"].items():
         print(f"{count} not answered: {reason}; {log.path} says which", file=sys.stderr)
     return 0
+
+
+def _refuse_scores_of_nothing(options: EvalOptions, reasons: Counter, log: AnswerLog) -> NoReturn:
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    example = next(iter(log.rows.values()))["detail"]
+    raise ConfigurationError(
+        f"none of the questions of {options.questions} could be answered: {counts}, such as "
+        f"{example}. {log.path} says which; check --image-folder {options.image_folder} and "
+        "--retrievals, whose paths and keys must be those of the questions."
+    )
 
 
 def _judge(options: EvalOptions) -> Judge | None:
@@ -79,10 +93,14 @@ def answer_questions(options: EvalOptions, questions: Sequence[Question], log: A
     waiting = [q for q in questions if "answer" not in log.rows.get(q.question_id, {})]
     if not waiting:
         return
-    answerer = load_answerer(options.model, options.control, options.device, options.dtype)
+    answerer = load_answerer(
+        options.model, options.control, options.device, options.dtype, options.tuner
+    )
     check_max_tags(answerer.control, options.source, answerer.processor.max_tags)
     decoding = Decoding(options.max_new_tokens)
-    finder = _Finder(options.image_folder, open_source(answerer.control, options.source))
+    finder = _Finder(
+        options.image_folder, open_source(answerer.control, options.source, answerer.tower)
+    )
     batches = range(0, len(waiting), options.batch_size)
     for start in _with_progress(batches, len(questions) - len(waiting), len(questions)):
         batch = waiting[start : start + options.batch_size]
@@ -151,13 +169,33 @@ class _Finder:
             except PictureRejected as rejected:
                 read[name] = rejected
         images = {n: one for n, one in read.items() if not isinstance(one, PictureRejected)}
-        new = [name for name in images if name not in self._known]
-        retrieved = self._source.find(new, [images[name] for name in new]) if new else []
-        self._known.update(zip(new, retrieved, strict=True))
+        new = {name: image for name, image in images.items() if name not in self._known}
+        for name, retrieval in self._retrieve(new):
+            if isinstance(retrieval, PictureRejected):
+                read[name] = retrieval
+                del images[name]
+            else:
+                self._known[name] = retrieval
         found = {n: (images[n], self._known[n]) if n in images else read[n] for n in read}
         while len(self._known) > _RETRIEVALS_KEPT:
             self._known.popitem(last=False)
         return found
+
+    def _retrieve(
+        self, images: Mapping[str, Image.Image]
+    ) -> Iterator[tuple[str, Retrieval | PictureRejected]]:
+        from tuna_model.retrieval import UnknownImageError
+
+        if not images:
+            return
+        try:
+            yield from zip(images, self._source.find(list(images), [*images.values()]), strict=True)
+        except UnknownImageError as error:
+            if len(images) == 1:
+                yield next(iter(images)), PictureRejected("not_retrieved", str(error)[:_DETAIL])
+                return
+            for name, image in images.items():
+                yield from self._retrieve({name: image})
 
 
 def _judged(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ def explain(
     read = (*answerer.tags_read(request), *answerer.captions_read(request))
     if compare and read:
         plain = Answerer(answerer.model, answerer.processor, CONTROLS["no_tags"])
+        plain.tower = answerer.tower
         (without,) = plain.answer([Request(question, (image,))], decoding)
     config = answerer.model.config
     weighting = config.weighting
@@ -68,8 +70,12 @@ def explain(
     )
 
 
-def write_explanation(explanation: Explanation, photo: Image.Image, page: Path) -> Path:
+def write_explanation(
+    explanation: Explanation, photo: Image.Image, page: Path, pictures: Sequence[str] = ()
+) -> Path:
     """Write the page, and the same as JSON beside it, as NAME.html.json; returns where that is.
+
+    Args are those of `tuna_model.explain_page.render_page`.
 
     Raises:
         OSError: when they cannot be written.
@@ -80,7 +86,7 @@ def write_explanation(explanation: Explanation, photo: Image.Image, page: Path) 
     record = page.with_name(f"{page.name}.json")
     data = json.dumps(explanation.as_record(), ensure_ascii=False, allow_nan=False, indent=1)
     write_atomically(record, (data + "\n").encode())
-    write_page(explanation, photo, page)
+    write_page(explanation, photo, page, pictures)
     return record
 
 

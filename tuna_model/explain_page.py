@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -41,19 +42,20 @@ _CAPTIONS = 10
 _LINKS = (("answer", "Answer"), ("tags", "Tags"), ("neighbours", "Neighbours"), ("how", "How"))
 
 
-def render_page(explanation: Explanation, photo: Image.Image) -> str:
+def render_page(explanation: Explanation, photo: Image.Image, pictures: Sequence[str] = ()) -> str:
     """The page as HTML; texts of strangers are escaped and cut to a bounded length.
 
     Args:
         explanation: what to show.
         photo: the picture, RGB and upright, of any size.
+        pictures: of the neighbours, as `tuna_model.neighbour_pictures` makes them; none by default.
     """
     tags = explanation.tags[:MAX_TAGS]
     body = "\n".join(
         (
             _answer(explanation),
             _tags(explanation, tags, photo),
-            _neighbours(explanation.neighbours[:MAX_NEIGHBOURS], tags),
+            _neighbours(explanation.neighbours[:MAX_NEIGHBOURS], tags, pictures),
             _how(explanation),
         )
     )
@@ -62,13 +64,15 @@ def render_page(explanation: Explanation, photo: Image.Image) -> str:
     return document("What the model read", lead, body, _LINKS, style)
 
 
-def write_page(explanation: Explanation, photo: Image.Image, path: Path) -> None:
-    """Write the page, whole or not at all.
+def write_page(
+    explanation: Explanation, photo: Image.Image, path: Path, pictures: Sequence[str] = ()
+) -> None:
+    """Write the page of `render_page`, whole or not at all.
 
     Raises:
         OSError: when the file cannot be written.
     """
-    write_atomically(path, render_page(explanation, photo).encode())
+    write_atomically(path, render_page(explanation, photo, pictures).encode())
 
 
 def _answer(explanation: Explanation) -> str:
@@ -187,26 +191,48 @@ def _stands_in(tag: str, answer: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(tag.casefold())}(?!\w)", answer) is not None
 
 
-def _neighbours(neighbours: tuple[RetrievedNeighbour, ...], tags: tuple[ExplainedTag, ...]) -> str:
+def _neighbours(
+    neighbours: tuple[RetrievedNeighbour, ...],
+    tags: tuple[ExplainedTag, ...],
+    pictures: Sequence[str],
+) -> str:
     if not neighbours:
         none = '<p class="quiet">Nothing was looked up in a datastore.</p>'
         return section("neighbours", "Neighbours", none)
-    items = "".join(_neighbour(place, one, tags) for place, one in enumerate(neighbours))
+    several = len({one.datastore for one in neighbours}) > 1
+    shown = dict(enumerate(pictures))
+    items = "".join(
+        _neighbour(place, one, tags, shown.get(place, ""), several)
+        for place, one in enumerate(neighbours)
+    )
     lead = "<p>The nearest images of the datastore. Those with the chosen tag are outlined.</p>"
     return section("neighbours", "Neighbours", f'{lead}<ol class="near">{items}</ol>')
 
 
-def _neighbour(place: int, one: RetrievedNeighbour, tags: tuple[ExplainedTag, ...]) -> str:
+def _neighbour(
+    place: int,
+    one: RetrievedNeighbour,
+    tags: tuple[ExplainedTag, ...],
+    jpeg: str,
+    several: bool,
+) -> str:
     captions = [text(caption, CAPTION_LENGTH) for caption in one.captions[:_CAPTIONS]]
     first = captions[0] if captions else "no caption"
     others = "".join(f"<li>{caption}</li>" for caption in captions[1:])
     count = len(captions) - 1
     more = folded(f"{count} more caption{'s' if count > 1 else ''}", f"<ul>{others}</ul>")
     given = [text(tag.text, _TAG_LENGTH) for tag in tags if place in tag.neighbours]
+    where = f" in {text(one.datastore)}" if several else ""
     gave = f'<p class="gave">{", ".join(given)}</p>' if given else ""
+    seen = (
+        f'<img alt="{attribute(one.captions[0] if one.captions else one.key, CAPTION_LENGTH)}" '
+        f'src="data:image/jpeg;base64,{jpeg}">'
+        if jpeg
+        else ""
+    )
     return (
-        f'<li class="n{place}"><h3><span class="score">{one.score:.3f}</span> '
-        f'<span class="kind">{text(one.key)}</span></h3><p>{first}</p>'
+        f'<li class="n{place}">{seen}<h3><span class="score">{one.score:.3f}</span> '
+        f'<span class="kind">{text(one.key)}{where}</span></h3><p>{first}</p>'
         f"{more if others else ''}{gave}</li>"
     )
 

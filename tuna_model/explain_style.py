@@ -53,6 +53,7 @@ fieldset legend { color: var(--quiet); font-size: .88rem; padding: 0; margin-bot
 .near { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr));
   gap: .75rem; list-style: none; margin: .5rem 0; padding: 0; }
 .near > li { border: 1px solid var(--line); border-radius: .5rem; padding: .7rem .85rem; }
+.near img { max-width: 100%; border-radius: .3rem; display: block; margin: 0 0 .5rem; }
 .near h3 { font-weight: 400; font-size: .9rem; }
 .near p { margin: 0 0 .35rem; }
 .near .score { font-weight: 600; font-variant-numeric: tabular-nums; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tuna_model.processing_tuna import TunaProcessor
 
 _Model = TypeVar("_Model", bound=PreTrainedModel)
+_HUB_SECONDS = 10
 
 
 def tuna_from_llava(
@@ -96,6 +98,9 @@ def load_pretrained(cls: type[_Model], name: str | Path, what: str, **options: A
         ConfigurationError: saying what to do.
     """
     try:
+        if not Path(name).exists() and not _hub_answers(str(name)):
+            # What was downloaded before still loads; else each file would be tried for a minute.
+            options["local_files_only"] = True
         return cls.from_pretrained(str(name), **options)
     # A missing folder, a hub out of reach, damaged weights: each library has its own words.
     except Exception as error:
@@ -105,6 +110,22 @@ def load_pretrained(cls: type[_Model], name: str | Path, what: str, **options: A
             "folder that save_pretrained wrote, or a name on the hub; where the hub is out of "
             "reach, download it on a connected machine and take the folder along."
         ) from error
+
+
+@functools.cache
+def _hub_answers(name: str) -> bool:
+    """Whether the hub says anything of a name, be it that there is no such thing."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except (HfHubHTTPError, HFValidationError):
+        return True
+    # Offline mode, no network, a name server that is silent: each has an error of its own.
+    except Exception:
+        return False
+    return True
 
 
 def _clip_parts(clip: Any, vision: nn.Module) -> tuple[nn.Module, nn.Linear | None, float]:

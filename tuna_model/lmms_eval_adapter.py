@@ -183,12 +183,14 @@ def make_class() -> type:
             k: int = 5,
             max_tags: int = 24,
             max_batch_size: int | None = None,
+            weighting: str | None = None,
+            temperature: float | None = None,
         ) -> None:
             super().__init__()
             from accelerate import Accelerator
 
             from tuna_model.answering import load_answerer
-            from tuna_model.controls import control_named
+            from tuna_model.controls import Tuner, control_named
 
             # Several datastores are separated by "+": lmms-eval's own separator is the comma.
             folders = tuple(one for one in str(datastore).split("+") if one)
@@ -200,9 +202,10 @@ def make_class() -> type:
             self._rank = self.accelerator.process_index
             self._world_size = self.accelerator.num_processes
             self.batch_size = int(batch_size)
-            answerer = load_answerer(pretrained, control, self._device, dtype)
+            tuner = Tuner(weighting, None if temperature is None else float(temperature))
+            answerer = load_answerer(pretrained, control, self._device, dtype, tuner)
             check_max_tags(answerer.control, options, answerer.processor.max_tags)
-            source = open_source(answerer.control, options)
+            source = open_source(answerer.control, options, answerer.tower)
             self._requests = SimpleRequests(answerer, source, self.batch_size)
 
         @property

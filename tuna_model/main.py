@@ -1,4 +1,4 @@
-"""The `tagmine-tuna` command: train, chat and eval; only the chosen one is loaded."""
+"""The `tagmine-tuna` command: train, chat, explore and eval; only the chosen one is loaded."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Command:
 COMMANDS = {
     "train": Command("tuna_model.train_flags", "fine-tune a model on instructions and tags"),
     "chat": Command("tuna_model.chat", "ask about one photo, with or without a datastore"),
+    "explore": Command("tuna_model.explore", "the page of tagmine explore, with a model to ask"),
     "eval": Command("tuna_model.evaluate", "measure a model on a benchmark's questions"),
 }
 

@@ -20,12 +20,12 @@ from transformers.models.llava.modeling_llava import (
 from tuna_model import open_clip_towers  # noqa: F401 - registers towers that a config may name
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import Control
+from tuna_model.every_module import zero_of_tag_modules
+from tuna_model.generation import TagGeneration
 from tuna_model.image_features import global_embedding, grid_features, images_of_rows
-from tuna_model.placeholders import check_no_placeholders, check_tags, fit_tag_index
+from tuna_model.placeholders import check_no_placeholders, check_tags
 from tuna_model.tag_encoder import CachedTextTower, TagCrossAttention, TagFeatures
 from tuna_model.weighting import tag_weights
-
-_TAG_INPUTS = ("tag_index", "tag_clip_ids", "tag_clip_mask", "tag_features")
 
 
 @dataclasses.dataclass
@@ -87,6 +87,12 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
         for module in self.frozen_modules():
             module.eval()
         return self
+
+    def soft_vector(self) -> torch.Tensor:
+        """LION's learned vector [hidden_size]."""
+        # By a call, as DeepSpeed puts a shared weight together for a module that is called.
+        number = torch.zeros((), dtype=torch.long, device=self.device)
+        return self.soft_token(number)
 
     def encode_tags(
         self,
@@ -169,7 +175,7 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
             places = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(places, features)
         soft = (input_ids == self.config.soft_token_id)[..., None]
-        embeds = torch.where(soft, self.soft_token.weight[0].to(embeds.dtype), embeds)
+        embeds = torch.where(soft, self.soft_vector().to(embeds.dtype), embeds)
         if tags is None:
             return embeds
         is_picture = input_ids == self.config.tag_token_id
@@ -181,7 +187,9 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
         return embeds * weights[..., None].to(embeds.dtype)
 
 
-class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGeneration):
+class TunaForConditionalGeneration(
+    TagGeneration, TunaPreTrainedModel, LlavaForConditionalGeneration
+):
     """LLaVA that reads retrieved tags; without any it is LLaVA, bit for bit.
 
     For tag i of an image, `<tag>` in the prompt is replaced by w_i·H_vi, and the words after it
@@ -250,6 +258,8 @@ class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGener
             # the model writes is its own.
             if "use_cache" not in kwargs:
                 check_no_placeholders(self.config, input_ids)
+            if self.training and labels is not None:
+                return self._train_without_tags(llava)
             return super().forward(**llava)
         if tag_features is None:
             images = self._image_outputs(pixel_values, mm_encoder_outputs)
@@ -265,6 +275,19 @@ class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGener
             tag_cosines=tag_features.cosines,
             tag_attention=tag_features.attention,
         )
+        return outputs.to_tuple() if return_dict is False else outputs
+
+    def _train_without_tags(self, llava: dict[str, Any]) -> tuple | LlavaCausalLMOutputWithPast:
+        """LLaVA's loss, to which the modules of tags add 0."""
+        images = (llava["mm_encoder_outputs"] or {}).get("image")
+        if images is None and llava["pixel_values"] is not None:
+            images = self.model.get_image_features(llava["pixel_values"], return_dict=True)
+        if images is not None:
+            llava.update(pixel_values=None, mm_encoder_outputs={"image": images})
+        nothing = zero_of_tag_modules(self.model, images)
+        return_dict = llava.pop("return_dict", None)
+        outputs = super().forward(**llava, return_dict=True)
+        outputs.loss = outputs.loss + nothing.to(outputs.loss.device)
         return outputs.to_tuple() if return_dict is False else outputs
 
     def _image_outputs(
@@ -294,77 +317,17 @@ class TunaForConditionalGeneration(TunaPreTrainedModel, LlavaForConditionalGener
     def explain(
         self,
         input_ids: torch.LongTensor,
-        pixel_values: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        *,
         tag_index: torch.LongTensor,
         tag_clip_ids: torch.LongTensor,
         tag_clip_mask: torch.LongTensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **_: Any,
     ) -> TagFeatures:
         """The tags' weights, cosines and attention, without running the language model."""
-        images = self._image_outputs(pixel_values, None)
+        images = self._image_outputs(pixel_values, mm_encoder_outputs)
         return self._encode(input_ids, images, tag_index, tag_clip_ids, tag_clip_mask)
-
-    @torch.no_grad()
-    def generate(
-        self,
-        inputs: torch.Tensor | None = None,
-        generation_config: Any = None,
-        *args: Any,
-        tag_clip_ids: torch.LongTensor | None = None,
-        tag_clip_mask: torch.LongTensor | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """As of any model that generates. Tags are encoded once, whatever the number of beams."""
-        input_ids = kwargs.get("input_ids") if inputs is None else inputs
-        if tag_clip_ids is None:
-            check_no_placeholders(self.config, input_ids)
-        else:
-            images = self._image_outputs(
-                kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
-            )
-            kwargs["tag_features"] = self._encode(
-                input_ids, images, kwargs.get("tag_index"), tag_clip_ids, tag_clip_mask
-            )
-            kwargs["mm_encoder_outputs"] = {"image": images}
-        return super().generate(inputs, generation_config, *args, **kwargs)
-
-    def _expand_inputs_for_generation(
-        self, expand_size: int = 1, **kwargs: Any
-    ) -> tuple[torch.LongTensor, dict[str, Any]]:
-        input_ids, kwargs = super()._expand_inputs_for_generation(expand_size, **kwargs)
-        tags = kwargs.get("tag_features")
-        if tags is not None and expand_size > 1:
-            fields = {
-                field.name: getattr(tags, field.name).repeat_interleave(expand_size, dim=0)
-                for field in dataclasses.fields(tags)
-            }
-            kwargs["tag_features"] = TagFeatures(**fields)
-        return input_ids, kwargs
-
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: torch.LongTensor,
-        next_sequence_length: int | None = None,
-        past_key_values: Any = None,
-        is_first_iteration: bool | None = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """Tags enter the prefill only; the cache holds what they said."""
-        if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in _TAG_INPUTS:
-                kwargs.pop(name, None)
-        prepared = super().prepare_inputs_for_generation(
-            input_ids,
-            next_sequence_length=next_sequence_length,
-            past_key_values=past_key_values,
-            is_first_iteration=is_first_iteration,
-            **kwargs,
-        )
-        if prepared.get("tag_index") is not None:
-            past = 0 if past_key_values is None else past_key_values.get_seq_length()
-            ids = prepared["input_ids"]
-            prepared["tag_index"] = fit_tag_index(prepared["tag_index"], past, ids.shape[1])
-        return prepared
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:

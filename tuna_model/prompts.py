@@ -10,6 +10,8 @@ from index.retrievals import Retrieval
 from tuna_model.controls import Control
 
 if TYPE_CHECKING:
+    from transformers import BatchFeature
+
     from tuna_model.processing_tuna import TunaProcessor
 
 
@@ -164,12 +166,31 @@ def with_placeholders(processor: TunaProcessor, pieces: Sequence[Piece]) -> list
     return [piece.with_text(piece.text.replace(token, token * counted)) for piece in pieces]
 
 
+def encode_prompt(
+    processor: TunaProcessor, text: str, retrieval: Retrieval, control: Control
+) -> Row:
+    """A text with its images and tags, tokenised before any picture is prepared."""
+    pieces = with_placeholders(processor, processor.pieces(text, retrieval, control))
+    return row_of_pieces(processor, pieces, True)
+
+
 def prompt_length(
     processor: TunaProcessor, text: str, retrieval: Retrieval, control: Control
 ) -> int:
-    """How many tokens a text with its images and tags is, before any picture is prepared."""
-    pieces = with_placeholders(processor, processor.pieces(text, retrieval, control))
-    return len(row_of_pieces(processor, pieces, True).input_ids)
+    """How many tokens `encode_prompt` gives."""
+    return len(encode_prompt(processor, text, retrieval, control).input_ids)
+
+
+def encode_prompts(
+    processor: TunaProcessor,
+    texts: Sequence[str],
+    retrievals: Sequence[Retrieval],
+    control: Control,
+) -> BatchFeature:
+    """What the processor gives for prompts, but for the pixels, as padded tensors."""
+    pairs = zip(texts, retrievals, strict=True)
+    rows = [encode_prompt(processor, text, found, control) for text, found in pairs]
+    return processor.pad(rows, return_tensors="pt")
 
 
 def cut_row(row: Row, max_length: int | None, image_token_id: int) -> Row:

@@ -6,7 +6,7 @@ import bisect
 import functools
 import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from index.pooling import Answer, Neighbour, pool_tags
 from index.retrieval_folder import RetrievalPin, read_footers, read_summary, retrievals_path
 from index.retrievals import (
     EMPTY,
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
     from index.encoder import Encoder
     from index.search import Datastore
+    from index.stack import Stack
+    from index.stack_plan import StackPlan
 
 # Row groups of 128 images that are kept decoded, and files that are kept open.
 _GROUPS_KEPT = 32
@@ -63,13 +64,15 @@ class DatastoreRetriever:
     """Looks pictures up in a datastore, or in several that one encoder embedded.
 
     Attributes:
-        datastores: the open datastores.
-        encoder: what pictures are embedded with.
+        stack: the open datastores, searched as one.
+        encoder: the datastores' encoder.
+        embed: makes vectors [n, dim] of unit norm of pictures; the encoder, unless another way to
+            the same vectors is put in its place.
     """
 
     def __init__(
         self,
-        datastore: str | Path | Datastore | Sequence[str | Path | Datastore],
+        datastore: str | Path | Datastore | Stack | StackPlan | Sequence[str | Path | Datastore],
         k: int = 5,
         max_tags: int = 24,
         *,
@@ -79,9 +82,10 @@ class DatastoreRetriever:
         """Open the datastores.
 
         Args:
-            datastore: a folder or an open datastore, or several. The neighbours are the nearest in
-                all of them, and tags are then worded as by the nearest neighbour. Images of one
-                key are one image.
+            datastore: a folder or an open datastore, or several, or what `open_stack` gave, where
+                each has a weight or a share. The neighbours are the nearest in all of them, and
+                tags are then worded as by the nearest neighbour. Images of one key and embedding
+                are one image.
             k: neighbours a picture.
             max_tags: most tags a picture.
             encoder: the datastores' encoder; by default the one that the first of them names.
@@ -92,18 +96,18 @@ class DatastoreRetriever:
             ValueError: for no datastore, or numbers below 1.
         """
         from index.retrieve import LookUp
-        from index.search import Datastore, open_datastore
+        from index.search import Datastore
+        from index.stack import Stack, open_stack
 
-        listed = [datastore] if isinstance(datastore, str | Path | Datastore) else list(datastore)
-        if not listed:
-            raise ValueError("expected a datastore or several, got none")
         self._wanted = LookUp(k, max_tags, exclude_above)
-        self.datastores = [
-            given if isinstance(given, Datastore) else open_datastore(given) for given in listed
-        ]
-        self.encoder = encoder or self.datastores[0].encoder
-        for opened in self.datastores:
-            opened.accept(self.encoder)
+        single = isinstance(datastore, str | Path | Datastore)
+        given = [datastore] if single else datastore
+        self.stack = given if isinstance(given, Stack) else open_stack(given)
+        self.encoder = encoder or self.stack.encoder
+        self.stack.accept(self.encoder)
+        self.embed: Callable[[Sequence[PIL.Image.Image]], np.ndarray] = functools.partial(
+            embed_pictures, self.encoder
+        )
 
     def retrieve(self, images: Sequence[PIL.Image.Image]) -> list[Retrieval]:
         """One retrieval for each picture, in order."""
@@ -111,29 +115,9 @@ class DatastoreRetriever:
 
         if not len(images):
             return []
-        vectors = embed_pictures(self.encoder, images)
-        found = [look_up(opened, vectors, self._wanted).answers for opened in self.datastores]
-        if len(found) == 1:
-            answers = found[0]
-        else:
-            several = zip(*found, strict=True)
-            answers = [_nearest_of_all(answers, self._wanted.k) for answers in several]
+        vectors = self.embed(images)
+        answers = look_up(self.stack, vectors, self._wanted).answers
         return [retrieval_of_answer(answer, self._wanted.max_tags) for answer in answers]
-
-
-def _nearest_of_all(answers: Iterable[Answer], k: int) -> Answer:
-    """The k nearest of several answers of k neighbours each; an image counts once.
-
-    k of each are enough: a key stands once in a datastore, so that none of the k nearest keys of
-    all has k others before it in its own.
-    """
-    neighbours = [neighbour for answer in answers for neighbour in answer.neighbours]
-    ranked = sorted(neighbours, key=lambda neighbour: -neighbour.score)
-    first: dict[str, Neighbour] = {}
-    for neighbour in ranked:
-        first.setdefault(neighbour.key, neighbour)
-    nearest = tuple(first.values())[:k]
-    return Answer(nearest, pool_tags(nearest))
 
 
 def embed_pictures(encoder: Encoder, images: Sequence[PIL.Image.Image]) -> np.ndarray:

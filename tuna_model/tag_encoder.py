@@ -41,6 +41,7 @@ class TagCrossAttention(nn.Module):
 
     def __init__(self, text_dim: int, vision_dim: int) -> None:
         super().__init__()
+        self.text_dim, self.vision_dim = text_dim, vision_dim
         self.key_norm = nn.LayerNorm(vision_dim)
         self.query = nn.Linear(text_dim, text_dim)
         self.key = nn.Linear(vision_dim, text_dim)
@@ -73,6 +74,11 @@ class TagCrossAttention(nn.Module):
         return self.output(self.value(looked)), attention
 
 
+def is_partitioned(module: nn.Module) -> bool:
+    """Whether DeepSpeed's ZeRO-3 has shared out the module's weights among processes."""
+    return hasattr(next(module.parameters(), None), "ds_id")
+
+
 class CachedTextTower(nn.Module):
     """A frozen CLIP text tower that embeds each tag once, least recently used out first."""
 
@@ -92,6 +98,9 @@ class CachedTextTower(nn.Module):
         ]
         unique = {key: number for number, key in enumerate(dict.fromkeys(rows))}
         missing = [key for key in unique if key not in self._cache]
+        if not missing and is_partitioned(self.tower):
+            # Each process has a cache of its own, but all must run the tower together.
+            missing = rows[:1]
         if missing:
             device = next(self.tower.parameters()).device
             self._cache.update(zip(missing, self._embed(missing, device), strict=True))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
+from index.stack_plan import parse_stack
 from tagmine.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from index.retrievals import Retrieval
-    from tuna_model.controls import Control
+    from tuna_model.controls import Control, Tuner
+    from tuna_model.own_tower import OwnTower
     from tuna_model.retrieval import Retriever
 
 
@@ -22,7 +25,7 @@ class SourceOptions:
     """Where tags come from.
 
     Attributes:
-        datastores: folders of datastores of one encoder.
+        datastores: folders of datastores of one encoder, as `DIR`, `DIR=0.5` or `DIR=40%`.
         retrievals: folder or file that `tagmine retrieve` wrote.
         clip_model: the datastores' encoder, where it is a local checkpoint.
         k: neighbours a picture.
@@ -31,7 +34,8 @@ class SourceOptions:
         seed: of random tags.
 
     Raises:
-        ConfigurationError: for both kinds of source, or numbers below 1.
+        ConfigurationError: for both kinds of source, numbers below 1, or weights or shares that
+            mean nothing.
     """
 
     datastores: tuple[str, ...] = ()
@@ -48,6 +52,8 @@ class SourceOptions:
                 "--datastore and --retrievals: give one of them. A datastore is asked now, "
                 "retrievals were asked before."
             )
+        if self.datastores:
+            parse_stack(self.datastores)
         for flag, number in (
             ("-k", self.k),
             ("--max-tags", self.max_tags),
@@ -61,7 +67,11 @@ class TagSource(Protocol):
     """What a control gives pictures."""
 
     def find(self, names: Sequence[str], images: Sequence[Image.Image]) -> list[Retrieval]:
-        """One retrieval for each picture; `names` are their paths below the image folder."""
+        """One retrieval for each picture; `names` are their paths below the image folder.
+
+        Raises:
+            UnknownImageError: for a picture that was not among those retrieved for beforehand.
+        """
 
 
 class _Nothing:
@@ -79,6 +89,23 @@ class _Stored:
 
     def find(self, names: Sequence[str], images: Sequence[Image.Image]) -> list[Retrieval]:
         return [self._stored.lookup(name) for name in names]
+
+    def key_of(self, path: str) -> str:
+        """The key of a photo: the longest end of its path that was retrieved for.
+
+        Raises:
+            ConfigurationError: when there is none.
+        """
+        parts = PurePath(path).parts
+        for start in range(len(parts)):
+            key = "/".join(parts[start:])
+            if key in self._stored:
+                return key
+        raise ConfigurationError(
+            f"--image {path}: --retrievals {self._stored.path} has {len(self._stored):,} images, "
+            "but none under this path or an end of it. Keys are the paths below the image folder "
+            "that tagmine retrieve was given; name the photo so, or give --datastore."
+        )
 
 
 class _Asked:
@@ -126,8 +153,15 @@ def check_max_tags(control: Control, options: SourceOptions, most: int) -> None:
         )
 
 
-def open_source(control: Control, options: SourceOptions) -> TagSource:
+def open_source(
+    control: Control, options: SourceOptions, tower: OwnTower | None = None
+) -> TagSource:
     """What gives the control its tags.
+
+    Args:
+        control: what the model is told.
+        options: where its tags come from.
+        tower: the model's, which looks pictures up itself where it is the datastore's encoder.
 
     Raises:
         ConfigurationError, DatastoreError: for folders that cannot be used.
@@ -136,11 +170,24 @@ def open_source(control: Control, options: SourceOptions) -> TagSource:
         return _Nothing()
     if control.source in ("retrieved", "captions") and options.retrievals is not None:
         return _Stored(options.retrievals)
-    return _Asked(open_retriever(control, options))
+    return _Asked(open_retriever(control, options, tower))
 
 
-def open_retriever(control: Control, options: SourceOptions) -> Retriever:
+def photo_key(source: TagSource, path: str) -> str:
+    """The name under which a source knows a photo anywhere on disk.
+
+    Raises:
+        ConfigurationError: when it was not retrieved for.
+    """
+    return source.key_of(path) if isinstance(source, _Stored) else path
+
+
+def open_retriever(
+    control: Control, options: SourceOptions, tower: OwnTower | None = None
+) -> Retriever:
     """What finds the control's tags for a picture, with the help of a datastore.
+
+    Args are those of `open_source`.
 
     Raises:
         ConfigurationError, DatastoreError: for folders that cannot be used.
@@ -152,7 +199,10 @@ def open_retriever(control: Control, options: SourceOptions) -> Retriever:
         from index.encoder import load_encoder
 
         encoder = load_encoder(options.clip_model)
-    found = DatastoreRetriever(options.datastores, options.k, options.max_tags, encoder=encoder)
+    stores = parse_stack(options.datastores)
+    found = DatastoreRetriever(stores, options.k, options.max_tags, encoder=encoder)
+    if tower is not None and tower.agrees_with(found.encoder):
+        found.embed = tower.look
     if control.source in ("retrieved", "captions"):
         return found
     texts = commonest_tags(found.datastores[0].vocabulary, options.vocabulary)
@@ -182,7 +232,9 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="datastore to look pictures up in; repeat it to search several of one encoder",
+        help="datastore to look pictures up in; repeat it to search several of one encoder, as "
+        "DIR=0.5 where its cosines count for half, or each as DIR=40%% to have that share of the "
+        "neighbours",
     )
     group.add_argument(
         "--retrievals",
@@ -213,6 +265,29 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of random_tags (default: %(default)s)"
     )
+    group.add_argument(
+        "--weighting",
+        metavar="NAME",
+        help="how tags are weighted: none, softmax (the paper's), softmax_times_n or exponential "
+        "(default: the model's)",
+    )
+    group.add_argument(
+        "--temperature",
+        type=float,
+        metavar="TAU",
+        help="what cosines are multiplied by before that (default: the model's)",
+    )
+
+
+def read_tuner(arguments: argparse.Namespace) -> Tuner:
+    """The weighting that the parsed flags ask for.
+
+    Raises:
+        ConfigurationError: for one that there is not.
+    """
+    from tuna_model.controls import Tuner
+
+    return Tuner(arguments.weighting, arguments.temperature)
 
 
 def read_source_options(arguments: argparse.Namespace) -> SourceOptions:

@@ -83,7 +83,7 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
     bf16 = _bf16(options.precision, cpu)
     checkpointing = options.gradient_checkpointing
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=options.output,
             num_train_epochs=schedule.epochs,
             max_steps=schedule.max_steps or -1,
@@ -106,19 +106,29 @@ def training_arguments(options: TrainOptions) -> TrainingArguments:
             dataloader_num_workers=options.workers,
             dataloader_pin_memory=not cpu,
             remove_unused_columns=False,
-            # A batch of text alone has no use for the connector, one without tags none for the
-            # cross-attention.
-            ddp_find_unused_parameters=True,
+            # See `tuna_model.every_module`.
+            ddp_find_unused_parameters=False,
             # Rows are checked by one process while the others wait.
             ddp_timeout=6 * 3600,
             deepspeed=str(options.deepspeed_file()) if options.deepspeed else None,
             report_to="none",
         )
+        if options.deepspeed is not None:
+            _join_deepspeed()
+        return arguments
     except ImportError as error:
         raise ConfigurationError(
             f"--deepspeed {options.deepspeed}: {' '.join(str(error).split())[:200]}. "
             "Run `pip install deepspeed`, or leave the flag out."
         ) from error
+
+
+def _join_deepspeed() -> None:
+    """Let DeepSpeed use the processes that there are; on CPUs nothing else tells it of them."""
+    import deepspeed
+
+    if torch.distributed.is_initialized() and not deepspeed.comm.is_initialized():
+        deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
 
 def _processes(cpu: bool) -> int:

@@ -51,8 +51,8 @@ def gallery(report: Report) -> str:
 
 def _entry(number: int, entry: GalleryEntry) -> str:
     near = "".join(_neighbour(one) for one in entry.neighbours[:_NEIGHBOURS_SHOWN])
-    asked = _picture(entry.thumbnail, entry.captions, entry.key)
-    said = f'<span class="score">query</span>{_captions(entry.captions, "")}'
+    asked = picture(entry.thumbnail, entry.captions, entry.key)
+    said = f'<span class="score">query</span>{captions_of(entry.captions, "")}'
     query = f'<li class="query"><figure>{asked}<figcaption>{said}</figcaption></figure></li>'
     return (
         f"<article><h3>{number}. {text(entry.key)}</h3>"
@@ -65,12 +65,15 @@ def _neighbour(one: GalleryNeighbour) -> str:
     if one.exact:
         badge = '<span class="badge good">✓ exact, too</span>'
     where = f"{text(one.key)}, id {one.id}, from {text(one.source)}"
-    said = f'<span class="score">{share(one.score)}</span> {badge}{_captions(one.captions, where)}'
-    picture = _picture(one.thumbnail, one.captions, one.key)
-    return f"<li><figure>{picture}<figcaption>{said}</figcaption></figure></li>"
+    said = (
+        f'<span class="score">{share(one.score)}</span> {badge}{captions_of(one.captions, where)}'
+    )
+    shown = picture(one.thumbnail, one.captions, one.key)
+    return f"<li><figure>{shown}<figcaption>{said}</figcaption></figure></li>"
 
 
-def _picture(thumbnail: str, captions: Sequence[str], key: str) -> str:
+def picture(thumbnail: str, captions: Sequence[str], key: str) -> str:
+    """A thumbnail, JPEG as base64, described by the first caption; or that it is out of reach."""
     if not _is_jpeg(thumbnail):
         return '<div class="gone">picture out of reach</div>'
     alternative = attribute(captions[0] if captions else key, CAPTION_LENGTH)
@@ -87,7 +90,7 @@ def _is_jpeg(thumbnail: str) -> bool:
         return False
 
 
-def _captions(captions: Sequence[str], where: str) -> str:
+def captions_of(captions: Sequence[str], where: str) -> str:
     """The first caption, and the others to open, with `where`, HTML, the picture is from."""
     said = text(captions[0], CAPTION_LENGTH) if captions else "no caption"
     first = f'<p class="caption">{said}</p>'
@@ -105,7 +108,7 @@ def _captions(captions: Sequence[str], where: str) -> str:
 def _tags(tags: Sequence[GalleryTag]) -> str:
     if not tags:
         return '<p class="quiet">The neighbours have no tags.</p>'
-    items = [_tag(tag) for tag in tags[:_TAGS_SHOWN]]
+    items = [tag_item(tag) for tag in tags[:_TAGS_SHOWN]]
     first = f'<ul class="tags">{"".join(items[:_TAGS_FIRST])}</ul>'
     rest = items[_TAGS_FIRST:]
     if not rest:
@@ -115,7 +118,8 @@ def _tags(tags: Sequence[GalleryTag]) -> str:
     )
 
 
-def _tag(tag: GalleryTag) -> str:
+def tag_item(tag: GalleryTag) -> str:
+    """A pooled tag as an item of a list of the class `tags`."""
     own = ' <span class="badge good">✓ own</span>' if tag.own else ""
     return (
         f'<li><span>{text(tag.text, _TAG_LENGTH)} <span class="kind">{text(tag.kind, 20)}</span>'

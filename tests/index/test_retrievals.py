@@ -214,6 +214,20 @@ def test_the_hash_of_a_chunk_sees_names_and_bytes(tmp_path):
     assert len(hashes | {drain("a", "b")}) == 5
 
 
+def test_files_of_before_there_were_stacks_are_read(tmp_path):
+    neighbour = RetrievedNeighbour(1, "d/s/1", "d/s", 0.5, ("said",), "store")
+    path = tmp_path / "part.parquet"
+    write_retrievals(path, [("a.jpg", Retrieval((), (neighbour,)))])
+    table = pq.read_table(path)
+    fields = [RETRIEVED_NEIGHBOUR_TYPE.field(n) for n in range(5)]
+    kinds = table.schema.set(2, table.schema.field(2).with_type(pa.list_(pa.struct(fields))))
+    rows = table.to_pylist()
+    del rows[0]["neighbours"][0]["datastore"]
+    pq.write_table(pa.Table.from_pylist(rows, kinds), path)
+    ((_, found),) = read_retrievals(path)
+    assert found.neighbours == (dataclasses.replace(neighbour, datastore=""),)
+
+
 def test_the_format_page_names_every_column_and_field():
     page = (Path(__file__).parents[2] / "docs/format.md").read_text()
     section = page.split("# Retrievals on disk")[1]

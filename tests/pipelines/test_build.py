@@ -296,15 +296,6 @@ def test_a_pipeline_by_path(tmp_path, shards):
     assert tags[0].equals(tags[1])
 
 
-def test_the_local_runner_is_named():
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-    from pipelines.options import RunnerOptions
-    from pipelines.runner import _make_pipeline
-
-    assert type(_make_pipeline(RunnerOptions()).runner) is FnApiRunner
-
-
 def test_images_without_captions_and_captions_without_images(
     tmp_path, tiny_clip, write_tar, jpeg, capsys
 ):

@@ -143,3 +143,24 @@ def test_shards_are_read_from_s3(s3, shards, tiny_clip, tmp_path, read_folder):
     sources = [folder.pop("sources.json") for folder in folders]
     assert b"s3://bucket/toys/00000.tar" in sources[0] and sources[0] != sources[1]
     assert folders[0] == folders[1]
+
+
+def test_several_datastores_answer_together_and_each_neighbour_says_where_it_is(
+    store, photo, tmp_path, shards, tiny_clip, capsys
+):
+    second = str(tmp_path / "second")
+    shard = f"{shards}/00003.tar"
+    assert main(["build", shard, "--out", second, "--clip-model", tiny_clip]) == 0
+    line = ["query", str(store), second, str(photo), "-k", "24", "--clip-model", tiny_clip]
+    assert main([*line, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)[0]["neighbours"]
+    assert [(n["key"], n["datastore"]) for n in found][0] == ("toys/00001/0001", "store")
+    assert len(found) == 24
+    assert all((n["datastore"] == "second") == n["key"].startswith("toys/00003/") for n in found)
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "toys/00001/0001  in store" in printed and "  in second" in printed
+    shared = [f"{store}=25%", f"{second}=75%", str(photo), "-k", "4", "--clip-model", tiny_clip]
+    assert main(["query", *shared, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)[0]["neighbours"]
+    assert sorted(n["datastore"] for n in found) == ["second"] * 3 + ["store"]

@@ -137,7 +137,9 @@ def test_one_writer_a_folder_and_a_killed_one_leaves_no_lock(tmp_path):
 def test_output_folders_that_are_refused(tmp_path):
     (tmp_path / "file").touch()
     for out, says in (
-        ("s3://bucket/x", "local folder"),
+        ("s3://key:secret@bucket/x", "carries a user or a password"),
+        ("s3://bucket", "name a folder"),
+        ("nosuch://bucket/x", "Protocol not known"),
         (str(tmp_path / "file"), "file of that name"),
         (str(tmp_path), "not empty"),
     ):

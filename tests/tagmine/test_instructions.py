@@ -78,12 +78,19 @@ def test_a_number_of_many_digits_is_no_trouble(tmp_path):
         ('[{"image": "a"} {"image": "b"}]', "at row 1, .*found '{', expected ','"),
         ('[{"image": "a"},]', "at row 1"),
         ("[" * 200_000, "damaged at row 0"),
-        (b'[{"image": "a"}, {"image": "\xff"}]', "UnicodeDecodeError"),
     ],
 )
 def test_a_damaged_list_says_where(tmp_path, text, says):
     with pytest.raises(ConfigurationError, match=says):
         read_instruction_images(write(tmp_path / "x.json", text))
+
+
+@pytest.mark.parametrize("form", [b"[%b, %b, %b]", b"%b\n%b\n%b\n"])
+def test_bytes_that_are_no_utf8_cost_their_row_only(tmp_path, form):
+    rows = (b'{"image": "a.jpg"}', b'{"image": "b.jpg", "said": "\xff"}', b'{"image": "c.jpg"}')
+    found = read_instruction_images(write(tmp_path / "x.json", form % rows))
+    assert found.images == ("a.jpg", "c.jpg")
+    assert [number for number, _ in found.bad_rows] == [1]
 
 
 def test_a_row_without_end_is_not_read_for_ever(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    AutoTokenizer,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
@@ -21,8 +23,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from index.encoder import load_encoder
 from index.retrievals import Retrieval, RetrievedNeighbour, RetrievedTag
 from tuna_model.modeling_tuna import TunaForConditionalGeneration
+from tuna_model.open_clip_towers import towers_of_encoder
 from tuna_model.processing_tuna import TunaProcessor
 
 SIDE, PATCH = 32, 8
@@ -159,6 +163,62 @@ def retrieval(*texts: str) -> Retrieval:
     neighbour = RetrievedNeighbour(7, "demo/train/7", "demo/0", 0.9, ("a red car in lisbon",))
     tags = tuple(RetrievedTag(text, "object", 1, 0.5, (0,)) for text in texts)
     return Retrieval(tags, (neighbour,))
+
+
+@pytest.fixture(scope="session")
+def demo_encoder():
+    return load_encoder("demo", device="cpu", num_threads=1)
+
+
+def demo_llava(encoder, processor):
+    vision, _ = towers_of_encoder(encoder)
+    torch.manual_seed(0)
+    text = LlamaConfig(
+        vocab_size=96,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    llava = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=vision.config,
+            text_config=text,
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="full",
+            image_token_index=processor.image_token_id,
+            image_seq_length=16,
+        )
+    )
+    llava.model.vision_tower.load_state_dict(vision.state_dict())
+    return llava
+
+
+@pytest.fixture(scope="session")
+def demo_clip_folder():
+    return Path(__file__).parents[2] / "demo" / "clip"
+
+
+@pytest.fixture
+def demo_parts(demo_encoder, demo_clip_folder, llava_parts):
+    """A TUNA over the demo encoder, and its processor."""
+    images = CLIPImageProcessor(
+        size={"shortest_edge": 64},
+        crop_size={"height": 64, "width": 64},
+        image_mean=[0.5] * 3,
+        image_std=[0.25] * 3,
+    )
+    plain = LlavaProcessor(
+        images,
+        llava_parts.processor.tokenizer,
+        patch_size=16,
+        vision_feature_select_strategy="full",
+    )
+    processor = TunaProcessor.from_llava(plain, AutoTokenizer.from_pretrained(demo_clip_folder))
+    llava = demo_llava(demo_encoder, processor)
+    return TunaForConditionalGeneration.from_llava(
+        llava, demo_clip_folder, processor=processor
+    ), processor
 
 
 @pytest.fixture(scope="session")

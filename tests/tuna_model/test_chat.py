@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from index.retrievals import write_retrievals
 from pipelines.main import main as tagmine
 from tuna_model.answering import Decoding, Request, load_answerer
 from tuna_model.chat import Conversation, read_photo
@@ -49,6 +50,9 @@ def test_one_question_with_a_datastore_and_the_page(model, store, tmp_path, caps
     assert len(out.splitlines()) == 1
     html = page.read_text()
     assert "red car" in html and "what is this ?" in html
+    # The photo, two maps of tags, and the two neighbours out of the datastore's shard.
+    near = html.split('<ol class="near">')[1]
+    assert near.count('src="data:image/jpeg;base64,/9j/') == 2
     record = json.loads((tmp_path / "page.html.json").read_text())
     assert record["answer"] == out.strip()
     assert record["tags"][0]["text"] == "red car" and len(record["tags"]) == 2
@@ -71,6 +75,42 @@ def test_captions_are_named_as_what_the_model_reads(model, store, tmp_path, caps
 def test_tags_without_a_datastore_are_refused_before_the_model_is_loaded(store, capsys):
     assert main(words("nowhere", store, "--question", "what ?")) == 1
     assert "--datastore DIR" in capsys.readouterr().err
+
+
+def test_a_photo_anywhere_finds_what_was_retrieved_for_it(model, store, tmp_path, capsys, tools):
+    found = tmp_path / "found.parquet"
+    write_retrievals(found, [("train/photo.jpg", tools.retrieval("boat"))])
+    (tmp_path / "deep/train").mkdir(parents=True)
+    photo = tmp_path / "deep/train/photo.jpg"
+    photo.write_bytes((store / "photo.jpg").read_bytes())
+    asked = ["--retrievals", str(found), "--question", "what ?"]
+    assert main([*words(model, store, *asked), "--image", str(photo)]) == 0
+    assert capsys.readouterr().err.startswith("tags: boat")
+    assert main(words(model, store, *asked)) == 1
+    said = capsys.readouterr().err
+    assert "has 1 images, but none under this path or an end of it" in said
+
+
+def test_the_weighting_is_a_flag(model, store, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    asked = ["--datastore", str(store / "tags"), "-k", "2", "--question", "what ?"]
+    weights = {}
+    for name, more in {
+        "model": [],
+        "none": ["--weighting", "none"],
+        "sharp": ["--weighting", "exponential", "--temperature", "50"],
+    }.items():
+        assert main(words(model, store, *asked, "--explain", str(page), *more)) == 0
+        record = json.loads((tmp_path / "page.html.json").read_text())
+        weights[name] = [tag["weight"] for tag in record["tags"]]
+    assert sum(weights["model"]) == pytest.approx(1)
+    assert weights["none"] == [1, 1]
+    assert max(weights["sharp"]) == 1 and min(weights["sharp"]) < 0.9
+    assert record["weighting"] == "exponential, temperature 50"
+    capsys.readouterr()
+    for flags in (["--weighting", "sofmax"], ["--temperature", "0"]):
+        assert main(words("nowhere", store, *asked, *flags)) == 1
+        assert "expected" in capsys.readouterr().err
 
 
 def test_questions_of_a_pipe_go_on_from_each_other(model, store, monkeypatch, capsys):

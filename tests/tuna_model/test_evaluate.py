@@ -293,3 +293,30 @@ def test_bfloat16_runs(evaluate, stored, tmp_path):
 
 def test_an_answerer_asks_nothing_of_nobody(tiny_tuna, tiny_processor):
     assert Answerer(tiny_tuna.eval(), tiny_processor, CONTROLS["tuna"]).answer([]) == []
+
+
+def test_a_picture_that_was_not_retrieved_for_is_counted(evaluate, world, tmp_path, tools, capsys):
+    write_retrievals(tmp_path / "few.parquet", [("0.png", tools.retrieval("dog"))])
+    assert evaluate("--retrievals", f"{tmp_path}/few.parquet") == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["unanswered"] == {"not_retrieved": 6} and results["scores"]["answered"] == 3
+    _, rows = read_log(tmp_path / "results.answers.jsonl")
+    left_out = [row for row in rows if row.get("reason") == "not_retrieved"]
+    assert {row["image"] for row in left_out} == {"1.png", "2.png"}
+    assert "'1.png'" in left_out[0]["detail"]
+    assert "6 not answered: not_retrieved" in capsys.readouterr().err
+
+
+def test_scores_of_no_answer_are_refused(evaluate, tmp_path, capsys, stored):
+    (tmp_path / "empty").mkdir()
+    assert evaluate(*stored, "--image-folder", f"{tmp_path}/empty") == 1
+    assert "could be answered: 9 image_missing" in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_the_weighting_is_a_flag_and_part_of_the_run(evaluate, tmp_path, stored, capsys):
+    assert evaluate(*stored, "--weighting", "softmax_times_n", "--temperature", "20") == 0
+    run, _ = read_log(tmp_path / "results.answers.jsonl")
+    assert (run["weighting"], run["temperature"]) == ("softmax_times_n", 20.0)
+    assert evaluate(*stored) == 1
+    assert "temperature" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils.deepspeed import HfDeepSpeedConfig
 
+from index.explore.options import read_explore_options
 from tagmine.errors import ConfigurationError
 from tuna_model import chat_options, train_flags
 from tuna_model.chat_options import ChatOptions
@@ -25,7 +26,11 @@ from tuna_model.trainer import training_arguments
 from tuna_model.weighting import WEIGHTINGS
 
 ROOT = Path(__file__).parents[2]
-READERS = {"train": train_flags.read_options, "chat": chat_options.read_options}
+READERS = {
+    "train": train_flags.read_options,
+    "chat": chat_options.read_options,
+    "explore": read_explore_options,
+}
 
 # https://www.deepspeed.ai/docs/config-json: sections of the whole and of ZeRO.
 DEEPSPEED = {
@@ -64,7 +69,7 @@ def examples() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["chat", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in READERS)])
 def test_help_imports_neither_torch_nor_transformers(words):
     script = (
         "import sys\n"
@@ -116,7 +121,7 @@ def test_an_interrupted_training_says_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr(train_flags, "run", interrupt)
     assert main(["train", "--model", "m", "--data", "d", "--output", "o"]) == 130
     assert "--resume" in capsys.readouterr().err
-    assert set(COMMANDS) == {"train", "chat", "eval"}
+    assert set(COMMANDS) == {"train", "chat", "explore", "eval"}
 
 
 @pytest.mark.parametrize(("name", "processes"), [("multi_gpu", 8), ("single_gpu_lora", 1)])

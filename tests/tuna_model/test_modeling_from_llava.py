@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +12,10 @@ from transformers import (
     AutoModel,
     AutoModelForImageTextToText,
     AutoProcessor,
-    AutoTokenizer,
-    CLIPImageProcessor,
     CLIPModel,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
 )
 
 from demo.world import draw, sample_scene
-from index.encoder import load_encoder
 from index.retrievals import Retrieval, RetrievedTag
 from tagmine.errors import ConfigurationError
 from tuna_model.clip_keys import fit_keys
@@ -162,11 +154,6 @@ def test_what_cannot_be_loaded_says_what_to_do(llava_parts, tiny_processor, tmp_
         TunaForConditionalGeneration.from_llava(llava_parts.llava, llava_parts.clip)
 
 
-@pytest.fixture(scope="module")
-def demo_encoder():
-    return load_encoder("demo", device="cpu", num_threads=1)
-
-
 @pytest.mark.parametrize(
     ("layer", "cells", "channels"), [(None, 16, 384), ("layer4", 4, 768), ("layer2", 64, 192)]
 )
@@ -239,57 +226,6 @@ def test_a_vision_transformer_of_open_clip_is_a_tower():
     with pytest.raises(ConfigurationError, match="grid_layer is 'layer3'; expected a block from"):
         config.grid_layer = "layer3"
         OpenClipVisionModel(config)
-
-
-def demo_llava(encoder, processor):
-    vision, _ = towers_of_encoder(encoder)
-    torch.manual_seed(0)
-    text = LlamaConfig(
-        vocab_size=96,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-    )
-    llava = LlavaForConditionalGeneration(
-        LlavaConfig(
-            vision_config=vision.config,
-            text_config=text,
-            vision_feature_layer=-1,
-            vision_feature_select_strategy="full",
-            image_token_index=processor.image_token_id,
-            image_seq_length=16,
-        )
-    )
-    llava.model.vision_tower.load_state_dict(vision.state_dict())
-    return llava
-
-
-@pytest.fixture(scope="module")
-def demo_clip_folder():
-    return Path(__file__).parents[2] / "demo" / "clip"
-
-
-@pytest.fixture
-def demo_parts(demo_encoder, demo_clip_folder, llava_parts):
-    """A TUNA over the demo encoder, and its processor."""
-    images = CLIPImageProcessor(
-        size={"shortest_edge": 64},
-        crop_size={"height": 64, "width": 64},
-        image_mean=[0.5] * 3,
-        image_std=[0.25] * 3,
-    )
-    plain = LlavaProcessor(
-        images,
-        llava_parts.processor.tokenizer,
-        patch_size=16,
-        vision_feature_select_strategy="full",
-    )
-    processor = TunaProcessor.from_llava(plain, AutoTokenizer.from_pretrained(demo_clip_folder))
-    llava = demo_llava(demo_encoder, processor)
-    return TunaForConditionalGeneration.from_llava(
-        llava, demo_clip_folder, processor=processor
-    ), processor
 
 
 def test_the_demo_encoder_is_tower_of_a_tuna(demo_encoder, demo_parts, tools, tmp_path):

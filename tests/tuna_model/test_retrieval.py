@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from index.retrievals import EMPTY, GROUP_ROWS, Retrieval, RetrievedTag, write_retrievals
+from index.stack_plan import parse_stack
 from pipelines.main import main
 from tagmine.errors import ConfigurationError, DatastoreError
+from tuna_model.controls import CONTROLS
 from tuna_model.retrieval import (
     ClipTagger,
     DatastoreRetriever,
@@ -22,6 +24,7 @@ from tuna_model.retrieval import (
     UnknownImageError,
     commonest_tags,
 )
+from tuna_model.tag_source import SourceOptions, open_retriever
 
 WORDS = ("red car", "blue boat", "yellow bus", "green tree", "old house", "black dog")
 
@@ -89,6 +92,29 @@ def test_several_datastores_answer_as_one(world, images):
         top = merged.tags[0]
         total = sum(n.score for n in near)
         assert top.score == pytest.approx(sum(near[p].score for p in top.neighbours) / total)
+
+
+def test_weights_and_shares_reach_the_model_live_and_stored(world, images, tmp_path):
+    words = [f"{world}/one-store=25%", f"{world}/two-store=75%"]
+    source = tmp_path / "train.json"
+    source.write_text(json.dumps([{"image": f"one-{n}.jpg"} for n in range(12)]))
+    line = ["retrieve", str(source), "--image-folder", str(world / "images"), "-k", "4"]
+    line += ["--datastore", words[0], "--datastore", words[1], "--exclude-above", "off"]
+    assert main([*line, "--out", str(tmp_path / "stored")]) == 0
+    stored = StoredRetrievals(tmp_path / "stored")
+    assert stored.pin.datastore == "one-store+two-store"
+    options = SourceOptions(tuple(words), k=4)
+    live = open_retriever(CONTROLS["tuna"], options).retrieve(images)
+    for number, found in enumerate(live):
+        kept = stored.lookup(f"one-{number}.jpg")
+        assert [n.datastore for n in found.neighbours].count("two-store") == 3
+        assert {(n.datastore, n.key) for n in kept.neighbours} == {
+            (n.datastore, n.key) for n in found.neighbours
+        }
+    with pytest.raises(ConfigurationError, match="add up to 50%"):
+        SourceOptions((f"{world}/one-store=25%", f"{world}/two-store=25%"))
+    weighted = DatastoreRetriever(parse_stack([f"{world}/one-store=0.1", words[1][:-4]]), k=6)
+    assert {n.datastore for r in weighted.retrieve(images) for n in r.neighbours} == {"two-store"}
 
 
 def test_an_image_that_several_datastores_have_counts_once(

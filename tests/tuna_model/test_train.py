@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -332,33 +331,34 @@ def test_bf16_keeps_trained_weights_in_fp32_and_merges_adapters(start, lora):
     assert all(torch.isfinite(tensor.float()).all() for tensor in after.values())
 
 
-def test_two_processes_train_as_one(start):
+def test_two_processes_of_accelerate_launch_train_as_one(start):
+    # The configuration that is shipped, on two processes of a CPU.
+    shipped = (CONFIGS / "multi_gpu.yaml").read_text()
+    config = start / "two.yaml"
+    for words in ("num_processes: 8", "use_cpu: false", "gpu_ids: all\n"):
+        assert words in shipped
+    config.write_text(
+        shipped.replace("num_processes: 8", "num_processes: 2")
+        .replace("use_cpu: false", "use_cpu: true")
+        .replace("gpu_ids: all\n", "")
+    )
     words = ["train", "--model", start / "model", "--data", start / "rows.json"]
     words += ["--image-folder", start / "images", "--retrievals", start / "tags.parquet"]
     words += ["--batch-size", 4, "--batch-size-per-device", 2, "--device", "cpu", "--epochs", 2]
     words += ["--learning-rate", 1e-2, "--max-length", 200, "--num-workers", 0]
-    command = [sys.executable, "-m", "tuna_model.main", *map(str, words)]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # What accelerate launch and torchrun set.
-    world = {
-        "OMP_NUM_THREADS": "1",
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    started = [
-        subprocess.Popen(
-            [*command, "--output", str(start / "two")],
-            env=os.environ | world | {"RANK": rank, "LOCAL_RANK": rank},
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-        )
-        for rank in "01"
-    ]
-    said = [process.communicate(timeout=300)[1].decode() for process in started]
-    assert [process.returncode for process in started] == [0, 0], said
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
+    # Port 0 is any that is free.
+    launch += ["--main_process_port", 0, "-m", "tuna_model.main", *words]
+    done = subprocess.run(
+        [*map(str, launch), "--output", str(start / "two")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("rows are trained on") == 2
     train(options(start, "one"))
     one, two = weights(start / "one"), weights(start / "two")
     for name in one:

@@ -1,0 +1,1 @@
+"""`tagmine explore`: a local page to look into datastores. Imports no Beam and no model."""

@@ -1,0 +1,59 @@
+"""The job that keeps small pictures of embedded images, where `build` is asked to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from rich.console import Console
+
+from index.thumbnails import make_thumbnails
+from pipelines.options import RunnerOptions
+from pipelines.runner import run_job
+from pipelines.shards import Plan, process_part, watch_job
+from tagmine.layout import thumbnails_path
+from tagmine.samples import SampleFields
+from tagmine.sources import Source
+from tagmine.stage import PartResult, ReportProgress
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ThumbnailsJob:
+    """What a worker needs: the datastore's folder, pixels a side, image members, heartbeats."""
+
+    root: str
+    side: int
+    fields: SampleFields
+    progress: str | None
+
+
+def _shrink(source: Source, job: ThumbnailsJob) -> PartResult:
+    def make(report: ReportProgress) -> PartResult:
+        return make_thumbnails(Path(job.root), source, job.side, job.fields, report)
+
+    return process_part("thumbnails", source, job.progress, make)
+
+
+def build(root: beam.Pipeline, sources: Sequence[Source], job: ThumbnailsJob) -> beam.PCollection:
+    """The pipeline: every source as a file of thumbnails; yields `PartResult`s."""
+    return (
+        root
+        | "List shards" >> beam.Create(sources)
+        | "Spread shards" >> beam.Reshuffle()
+        | "Shrink pictures" >> beam.Map(_shrink, job)
+    )
+
+
+def keep_thumbnails(
+    side: int, fields: SampleFields, runner: RunnerOptions, plan: Plan, console: Console
+) -> None:
+    """Run the job over a planned, locked output folder whose shards are embedded."""
+    with watch_job(plan.root, runner, console, "thumbnails", plan.sources) as watch:
+        job = ThumbnailsJob(str(plan.root), side, fields, watch.folder)
+        run_job(runner, lambda p: build(p, plan.sources, job), watch)
+        kept = watch.kept
+    size = sum((plan.root / thumbnails_path(s.part)).stat().st_size for s in plan.sources)
+    before = f"; {kept:,} of {len(plan.sources):,} parts were finished before" if kept else ""
+    console.print(f"thumbnails {side} pixels a side, {size / 2**20:,.1f} MiB{before}")

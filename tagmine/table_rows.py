@@ -1,0 +1,76 @@
+"""The rows of a text table, one after the other: CSV, TSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MAX_LINE_BYTES = 4 << 20
+
+Row = dict[str, Any]
+
+
+def read_json_lines(path: Path) -> Iterator[Row | ValueError]:
+    """The objects of a file, one a line; a line that is none is the error that says why.
+
+    Raises:
+        OSError: when the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        while line := stream.readline(MAX_LINE_BYTES):
+            if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):
+                    line = stream.readline(MAX_LINE_BYTES)
+                yield ValueError(f"a line of more than {MAX_LINE_BYTES:,} bytes")
+            elif line.strip():
+                yield _parse_line(line)
+
+
+def _parse_line(line: bytes) -> Row | ValueError:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return ValueError(f"no JSON: {error}")
+    return row if isinstance(row, dict) else ValueError("no JSON object")
+
+
+def read_csv(
+    path: Path, encoding: str = "utf-8", delimiter: str = ","
+) -> Iterator[Row | ValueError]:
+    """The rows of a file with a header, as texts; one that is none is the error that says why.
+
+    Args:
+        path: the file; quotes are as spreadsheets write them.
+        encoding: how its characters are written; a byte order mark of UTF-8 is passed over.
+        delimiter: what stands between two cells.
+
+    Raises:
+        OSError, csv.Error: when the file, or its header, cannot be read.
+    """
+    name = "utf-8-sig" if encoding.replace("_", "-").lower() in ("utf-8", "utf8") else encoding
+    with path.open(encoding=name, errors="surrogateescape", newline="") as stream:
+        reader = csv.reader(stream, delimiter=delimiter)
+        header = next(reader, [])
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # The reader has let go of that row, and reads on behind it.
+                yield ValueError(str(error))
+                continue
+            if cells:
+                yield _row(header, cells, encoding)
+
+
+def _row(header: list[str], cells: list[str], encoding: str) -> Row | ValueError:
+    if len(cells) > len(header):
+        return ValueError("more cells than columns")
+    row = dict.fromkeys(header) | dict(zip(header, cells, strict=False))
+    if any("\udc80" <= letter <= "\udcff" for cell in cells for letter in cell):
+        return ValueError(f"a cell that is no {encoding}")
+    return row

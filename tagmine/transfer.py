@@ -1,0 +1,302 @@
+"""Copy a datastore between a folder and an object store: resumable, verified, manifest last."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tagmine.errors import ConfigurationError, DatastoreError
+from tagmine.layout import (
+    MANIFEST,
+    SOURCES,
+    atomic_path,
+    locked,
+    output_folder,
+    remove_leftovers,
+    write_atomically,
+)
+from tagmine.lease import hold_lease
+from tagmine.manifest import MAX_MANIFEST_BYTES, FileCard, Manifest, read_manifest
+from tagmine.mirror import TRANSFERS
+from tagmine.opened import BESIDE_MANIFEST, fetch_checked
+from tagmine.parts import file_sha256
+from tagmine.sources import Source, parse_sources, read_sources
+from tagmine.stores import Store, StoredObject, StoreError
+
+CARD = "README.md"
+REPORT = ("report/report.json", "report/index.html")
+PICTURES = "thumbnails/"
+FOLDERS = ("tags/", "embeddings/", "rejects/", "index/", "vocabulary/", "removed/")
+_READ_BYTES = 1 << 20
+
+ReportFile = Callable[[str, int], None]
+"""Called with the name and the bytes of each file that was compared or copied."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transferred:
+    """What a push or pull did: files and bytes that were copied, and files that were there."""
+
+    copied: int
+    bytes: int
+    kept: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file to be pushed, hashed.
+
+    Attributes:
+        name: its place in the datastore.
+        path: where it is.
+        size: bytes.
+        sha256, md5: of its content, as hex.
+    """
+
+    name: str
+    path: Path
+    size: int
+    sha256: str
+    md5: str
+
+
+def hash_file(name: str, path: Path) -> LocalFile:
+    """A file with its hashes, read once."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    size = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_READ_BYTES):
+            sha256.update(chunk)
+            md5.update(chunk)
+            size += len(chunk)
+    return LocalFile(name, path, size, sha256.hexdigest(), md5.hexdigest())
+
+
+def pinned_file(root: Path, card: FileCard) -> LocalFile:
+    """A file that the manifest pins, hashed.
+
+    Raises:
+        DatastoreError: when it is missing, or is not what the manifest says.
+    """
+    path = root / card.path
+    file = hash_file(card.path, path) if path.is_file() and not path.is_symlink() else None
+    if file is None or (file.size, file.sha256) != (card.bytes, card.sha256):
+        raise DatastoreError(
+            f"{path} is missing or not what the manifest says, so the datastore is not pushed. Run "
+            "tagmine build again with the same shards to mend it."
+        )
+    return file
+
+
+def files_beside(root: Path, with_pictures: bool) -> dict[str, Path]:
+    """What a push takes along beside the files that the manifest pins, by name.
+
+    The report is left to the caller, since it shows pictures; nothing else that lies in the folder
+    is taken.
+    """
+    names = [*BESIDE_MANIFEST, CARD]
+    if with_pictures:
+        found = (root / PICTURES).rglob("*")
+        names += [path.relative_to(root).as_posix() for path in sorted(found)]
+    named = {name: root / name for name in names}
+    return {n: path for n, path in named.items() if path.is_file() and not path.is_symlink()}
+
+
+def push(
+    root: Path, store: Store, beside: Mapping[str, Path], report: ReportFile = lambda *_: None
+) -> Transferred:
+    """Copy a datastore to a store; what is there with the same content is left.
+
+    Args:
+        root: the datastore's folder.
+        store: where it goes.
+        beside: further files by name, as `files_beside` gives them, `sources.json` among them.
+        report: told of each file.
+
+    Raises:
+        ConfigurationError: when the store holds something else, or a job writes to either side.
+        DatastoreError: for a file that is not what the manifest says.
+        StoreError: when the store does not answer, or has other bytes than were written.
+    """
+    with locked(root), hold_lease(store, str(root.absolute())) as lease:
+        manifest = read_manifest(root)
+        if SOURCES not in beside:
+            raise DatastoreError(f"{root} has no {SOURCES}. Restore it from a copy.")
+        listed = store.list()
+        _refuse_other(listed, store, read_sources(root))
+        sender = _Sender(store, listed, report)
+        # First, since it is what tells a later run whose half-finished folder this is.
+        sender.send(hash_file(SOURCES, beside[SOURCES]))
+        with ThreadPoolExecutor(TRANSFERS) as pool:
+            cards = manifest.files()
+            for _ in pool.map(lambda card: sender.send(pinned_file(root, card)), cards):
+                pass
+        for name in sorted(set(beside) - {SOURCES}):
+            sender.send(hash_file(name, beside[name]))
+        lease.check()
+        sender.send(hash_file(MANIFEST, root / MANIFEST))
+        for name in _stale(listed, manifest):
+            store.delete(name)
+    return sender.result()
+
+
+class _Sender:
+    """Sends files that the store lacks, and counts."""
+
+    def __init__(
+        self, store: Store, listed: Mapping[str, StoredObject], report: ReportFile
+    ) -> None:
+        self._store = store
+        self._listed = listed
+        self._report = report
+        self._sizes: list[int] = []
+        self._kept: list[str] = []
+
+    def send(self, file: LocalFile) -> None:
+        there = self._listed.get(file.name)
+        if there is not None and _same(self._store, file, there):
+            self._kept.append(file.name)
+        else:
+            stored = self._store.put(file.path, file.name)
+            if not _same(self._store, file, stored):
+                raise StoreError(
+                    f"{self._store.place(file.name)} has other bytes than were written, or "
+                    f"{file.path} changed on the way. Run the same command again."
+                )
+            self._sizes.append(file.size)
+        self._report(file.name, file.size)
+
+    def result(self) -> Transferred:
+        return Transferred(len(self._sizes), sum(self._sizes), len(self._kept))
+
+
+def _same(store: Store, file: LocalFile, stored: StoredObject) -> bool:
+    """Whether an object has a file's content: by the store's own hash, else by reading it again."""
+    if stored.size != file.size:
+        return False
+    if stored.md5 == file.md5:
+        return True
+    # An ETag may be another kind of hash, as of encrypted objects and those sent in parts.
+    return store.hash(file.name) == (file.sha256, file.size)
+
+
+def _refuse_other(
+    listed: Mapping[str, StoredObject], store: Store, sources: Iterable[Source]
+) -> None:
+    """Stop before one datastore is written over another."""
+    if not listed:
+        return
+    names = {source.part: source.name for source in sources}
+    known = parse_sources(store.read(SOURCES), store.place(SOURCES)) if SOURCES in listed else None
+    if known is None or any(names.get(source.part) != source.name for source in known):
+        what = "another datastore" if known is not None else "not a datastore"
+        raise ConfigurationError(
+            f"{store}: what is there is {what} (it holds {', '.join(sorted(listed)[:3])}). Give an "
+            "empty or new place, or delete what is there."
+        )
+
+
+def _stale(names: Iterable[str], manifest: Manifest) -> list[str]:
+    known = {card.path for card in manifest.files()}
+    return sorted(name for name in names if name.startswith(FOLDERS) and name not in known)
+
+
+def pull(
+    store: Store, out: str, with_pictures: bool = False, report: ReportFile = lambda *_: None
+) -> tuple[Path, Transferred]:
+    """Copy a datastore from a store to a folder; files with the same content are left.
+
+    Args:
+        store: where it is.
+        out: the folder.
+        with_pictures: also the folder of thumbnails, if there is one.
+        report: told of each file.
+
+    Returns:
+        The folder, and what was done.
+
+    Raises:
+        ConfigurationError: for a folder that holds something else.
+        DatastoreError: when the store holds no datastore, or other bytes than its manifest says.
+        StoreError: when the store does not answer.
+    """
+    root = output_folder(out, "DIR")
+    data, manifest = fetch_manifest(store)
+    listed = store.list()
+    if SOURCES not in listed:
+        raise DatastoreError(f"{store.place(SOURCES)} is missing; run tagmine push again.")
+    with locked(root):
+        remove_leftovers(root)
+        sources = store.read(SOURCES, most=MAX_MANIFEST_BYTES)
+        _refuse_other_folder(root, parse_sources(sources, store.place(SOURCES)))
+        # First, since it is what tells a later run whose half-finished folder this is.
+        write_atomically(root / SOURCES, sources)
+        if (root / MANIFEST).is_file() and (root / MANIFEST).read_bytes() != data:
+            # It names files that are replaced one by one from now on.
+            (root / MANIFEST).unlink()
+        with ThreadPoolExecutor(TRANSFERS) as pool:
+            copied = list(
+                pool.map(lambda card: _receive(store, root, card, report), manifest.files())
+            )
+        for name in (*BESIDE_MANIFEST, CARD, *REPORT, *_pictures(listed, with_pictures)):
+            if name in listed:
+                with atomic_path(root / name) as temporary:
+                    store.get(name, temporary)
+        _remove_stale(root, manifest)
+        write_atomically(root / MANIFEST, data)
+    sizes = [size for size in copied if size is not None]
+    return root, Transferred(len(sizes), sum(sizes), len(copied) - len(sizes))
+
+
+def _pictures(listed: Iterable[str], wanted: bool) -> list[str]:
+    return sorted(name for name in listed if name.startswith(PICTURES)) if wanted else []
+
+
+def fetch_manifest(store: Store) -> tuple[bytes, Manifest]:
+    """The manifest of a remote datastore, as bytes and read.
+
+    Raises:
+        DatastoreError: when there is none, or it is damaged.
+    """
+    stored = store.look_up(MANIFEST)
+    if stored is None or stored.size > MAX_MANIFEST_BYTES:
+        raise DatastoreError(
+            f"{store} has no {MANIFEST} of a size that it may have, so it is not a finished "
+            "datastore. If a build or push was interrupted, run the same command again."
+        )
+    data = store.read(MANIFEST, most=MAX_MANIFEST_BYTES)
+    with tempfile.TemporaryDirectory(prefix="tagmine-manifest-") as folder:
+        (Path(folder) / MANIFEST).write_bytes(data)
+        return data, read_manifest(Path(folder))
+
+
+def _receive(store: Store, root: Path, card: FileCard, report: ReportFile) -> int | None:
+    """Bytes that were copied, None where the file was there."""
+    target = root / card.path
+    there = target.is_file() and not target.is_symlink() and target.stat().st_size == card.bytes
+    if there and file_sha256(target) == card.sha256:
+        report(card.path, card.bytes)
+        return None
+    with atomic_path(target) as temporary:
+        fetch_checked(store, card, temporary)
+    report(card.path, card.bytes)
+    return card.bytes
+
+
+def _refuse_other_folder(root: Path, sources: Iterable[Source]) -> None:
+    names = {source.part: source.name for source in sources}
+    if any(names.get(source.part) != source.name for source in read_sources(root)):
+        raise ConfigurationError(
+            f"{root} holds another datastore. Give an empty or new folder, so that nothing of "
+            "yours is lost."
+        )
+
+
+def _remove_stale(root: Path, manifest: Manifest) -> None:
+    found = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
+    for name in _stale((path.relative_to(root).as_posix() for path in found), manifest):
+        (root / name).unlink()

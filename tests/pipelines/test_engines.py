@@ -1,0 +1,61 @@
+"""The same build on Beam's other local engines: Prism, and Spark by its job server."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.fetch import JOB_SERVER_JAR, MissingEngineError, fetch
+
+pytestmark = pytest.mark.engines
+
+
+def fetched(name):
+    try:
+        return fetch(name)
+    except MissingEngineError as error:
+        pytest.skip(f"{name} cannot be had here: {error}")
+
+
+def prism():
+    return ["--runner=PrismRunner", f"--prism_location={fetched('prism') / 'prism'}"]
+
+
+def spark():
+    jar = fetched("beam-spark") / JOB_SERVER_JAR
+    master = ["--runner=SparkRunner", "--spark_master_url=local[2]"]
+    return [*master, f"--spark_job_server_jar={jar}"]
+
+
+@pytest.fixture(scope="module")
+def local_build(tmp_path_factory, shards, tiny_clip, tagmine):
+    """The datastore that every engine should make."""
+    root = tmp_path_factory.mktemp("here") / "store"
+    tagmine("build", f"{shards}/*.tar", "--out", str(root), "--clip-model", tiny_clip)
+    return root
+
+
+@pytest.mark.parametrize("engine", [prism, spark])
+def test_an_engine_makes_the_same_bytes(
+    engine, tmp_path, shards, tiny_clip, tagmine, local_build, read_folder
+):
+    root = tmp_path / "store"
+    command = ["build", f"{shards}/*.tar", "--out", str(root), "--clip-model", tiny_clip]
+    tagmine(*command, *engine())
+    assert read_folder(root) == read_folder(local_build)
+
+
+def test_a_shard_that_prism_cannot_read_is_one_sentence(tmp_path, shards, start_tagmine):
+    folder = tmp_path / "toys"
+    folder.mkdir()
+    (folder / "00000.tar").write_bytes((shards / "00000.tar").read_bytes())
+    vanishing = folder / "00001.tar"
+    vanishing.write_bytes(b"")
+    out = tmp_path / "store"
+    process = start_tagmine("mine", f"{folder}/*.tar", "--out", str(out), *prism())
+    # Its record stands before the job is submitted, which takes seconds.
+    while not (out / "tagger.json").exists():
+        assert process.poll() is None, process.communicate()
+    vanishing.unlink()
+    _, printed = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert f"tagmine: the PrismRunner job failed: the shard {vanishing} cannot be read" in printed
