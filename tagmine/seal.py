@@ -10,7 +10,7 @@ _SEALED = re.compile(_SEAL.replace(b"%s", b"([0-9a-f]{64})") + rb"\Z")
 
 
 def seal(record: bytes) -> bytes:
-    """A JSON object, indented by one space, with the hash of what stands before it as last field."""
+    """A JSON object, indented by one space, with the hash of what precedes it as last field."""
     body = record.removesuffix(b"\n}")
     return body + _SEAL % hashlib.sha256(body).hexdigest().encode()
 
