@@ -34,7 +34,7 @@ from tagmine.layout import (
     part_of,
     sample_id,
 )
-from tagmine.manifest import Manifest, PartCard, pin_bytes, read_manifest
+from tagmine.manifest import FileCard, Manifest, PartCard, pin_bytes, read_manifest
 from tagmine.parts import REJECTS_SCHEMA, TAGS_SCHEMA, file_sha256, read_tags_footer
 from tagmine.rejects import REMOVED
 from tagmine.removed import Removed, identify
@@ -129,13 +129,18 @@ def _verify(root: Path, report: ReportCheck) -> Verdict:
     report("stored vectors find themselves")
     held = np.concatenate([[], *expected]).astype(np.int64)
     looked_up = _check_self_lookup(Datastore(root, manifest), held[~removed.hides(held)])
-    cards = manifest.files()
+    cards = _present(root, manifest)
     size = sum(card.bytes for card in cards)
     return Verdict(len(cards), size, manifest.images, *looked_up, manifest.index.index_key)
 
 
+def _present(root: Path, manifest: Manifest) -> list[FileCard]:
+    """What must be there, and the thumbnails that are."""
+    return manifest.files() + [c for c in manifest.pictures() if (root / c.path).exists()]
+
+
 def _check_files(root: Path, manifest: Manifest) -> None:
-    cards = manifest.files()
+    cards = _present(root, manifest)
     for card in cards:
         path = root / card.path
         if not path.is_file() or path.is_symlink():
@@ -178,7 +183,7 @@ def _check_part(root: Path, manifest: Manifest, part: PartCard, removed: Removed
     _check_every_sample(part, "mine", tag_ids, rejected["mine"])
     _check_every_sample(part, "embed", embeddings.ids, rejected["embed"])
     _check_origins(root, part, np.union1d(tag_ids, embeddings.ids))
-    if part.thumbnails is not None:
+    if part.thumbnails is not None and (root / part.thumbnails.path).exists():
         check_thumbnails(root, part.thumbnails, embeddings.ids)
     left_out = find_left_out(embeddings, tag_ids, manifest.index.min_clip_score)
     reasons = Counter(reason for reason, _ in left_out.values())

@@ -275,7 +275,7 @@ class Manifest:
         return self.images - (self.removed.pending if self.removed else 0)
 
     def files(self) -> list[FileCard]:
-        """Every file that the manifest pins."""
+        """Every file that the manifest pins, and that must be there."""
         listed = [self.index.trained, self.index.trained_card, self.vocabulary.file]
         for shard in self.index.shards:
             listed += [shard.file, shard.card]
@@ -283,8 +283,12 @@ class Manifest:
         listed += [self.removed.file] if self.removed else []
         for part in self.parts:
             listed += [part.tags, part.embeddings, *part.rejects]
-            listed += [card for card in (part.origins, part.thumbnails) if card]
+            listed += [part.origins] if part.origins else []
         return listed
+
+    def pictures(self) -> list[FileCard]:
+        """The thumbnails that the manifest pins; a copy may lack them, as a pull does unasked."""
+        return [part.thumbnails for part in self.parts if part.thumbnails]
 
 
 def pin_bytes(pin: TaggerPin | EncoderPin) -> bytes:

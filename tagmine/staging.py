@@ -33,7 +33,8 @@ _OWNED = ("index", "thumbnails", RECORDS)
 
 def is_staged(manifest: Manifest) -> bool:
     """Whether the manifest names staged files, as between the two writes of it."""
-    return any(card.path.startswith(f"{STAGING}/") for card in manifest.files())
+    cards = (*manifest.files(), *manifest.pictures())
+    return any(card.path.startswith(f"{STAGING}/") for card in cards)
 
 
 def mirror(root: Path, manifest: Manifest) -> Path:
@@ -44,7 +45,9 @@ def mirror(root: Path, manifest: Manifest) -> Path:
     """
     staging = root / STAGING
     shutil.rmtree(staging, ignore_errors=True)
-    for path in (*(card.path for card in manifest.files()), SOURCES, TAGGER_PIN, ENCODER_PIN):
+    paths = [card.path for card in manifest.files()]
+    paths += [card.path for card in manifest.pictures() if (root / card.path).exists()]
+    for path in (*paths, SOURCES, TAGGER_PIN, ENCODER_PIN):
         (staging / path).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(root / path, staging / path)
@@ -69,7 +72,7 @@ def publish_staged(root: Path, manifest: Manifest) -> Manifest:
         same = ours.exists() and ours.samefile(theirs)
         return card.path if same else f"{STAGING}/{card.path}"
 
-    for card in manifest.files():
+    for card in (*manifest.files(), *manifest.pictures()):
         _flush(root / STAGING / card.path)
     write_manifest(root, _renamed(manifest, stage))
     return finish_staged(root)
@@ -83,7 +86,7 @@ def finish_staged(root: Path) -> Manifest:
     """
     manifest = read_manifest(root)
     if is_staged(manifest):
-        for card in manifest.files():
+        for card in (*manifest.files(), *manifest.pictures()):
             if card.path.startswith(f"{STAGING}/"):
                 _link(root / card.path, root / _plain(card.path))
         manifest = _renamed(manifest, lambda card: _plain(card.path))
@@ -101,7 +104,7 @@ def finish_if_staged(root: Path) -> None:
 
 def remove_unnamed(root: Path, manifest: Manifest) -> None:
     """Delete index files, thumbnails and records that the manifest does not name."""
-    named = {card.path for card in manifest.files()}
+    named = {card.path for card in (*manifest.files(), *manifest.pictures())}
     for folder in _OWNED:
         for path in sorted((root / folder).glob("*")):
             if path.relative_to(root).as_posix() not in named:

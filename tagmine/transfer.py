@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -139,7 +139,9 @@ def push(
             sender.send(hash_file(name, beside[name]))
         lease.check()
         sender.send(hash_file(MANIFEST, root / MANIFEST))
-        for name in _stale(listed, manifest):
+        # Pictures that are not sent now may be of images that were taken out since.
+        unsent = [name for name in listed if name.startswith(PICTURES) and name not in beside]
+        for name in (*_stale(listed, manifest), *unsent):
             store.delete(name)
     return sender.result()
 
@@ -239,14 +241,16 @@ def pull(
             # It names files that are replaced one by one from now on.
             (root / MANIFEST).unlink()
         with ThreadPoolExecutor(TRANSFERS) as pool:
-            copied = list(
-                pool.map(lambda card: _receive(store, root, card, report), manifest.files())
-            )
+            pictures = [card for card in manifest.pictures() if card.path in listed]
+            cards = manifest.files() + (pictures if with_pictures else [])
+            copied = list(pool.map(lambda card: _receive(store, root, card, report), cards))
+        received = {card.path for card in cards}
         for name in (*BESIDE_MANIFEST, CARD, *REPORT, *_pictures(listed, with_pictures)):
-            if name in listed:
+            if name in listed and name not in received:
                 with atomic_path(root / name) as temporary:
                     store.get(name, temporary)
         _remove_stale(root, manifest)
+        _remove_pictures(root, set(_pictures(listed, with_pictures)))
         write_atomically(root / MANIFEST, data)
     sizes = [size for size in copied if size is not None]
     return root, Transferred(len(sizes), sum(sizes), len(copied) - len(sizes))
@@ -300,3 +304,10 @@ def _remove_stale(root: Path, manifest: Manifest) -> None:
     found = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
     for name in _stale((path.relative_to(root).as_posix() for path in found), manifest):
         (root / name).unlink()
+
+
+def _remove_pictures(root: Path, pulled: Set[str]) -> None:
+    """Delete the thumbnails that an earlier pull left: they may be of images taken out since."""
+    for path in sorted((root / PICTURES).rglob("*")):
+        if path.is_file() and path.relative_to(root).as_posix() not in pulled:
+            path.unlink()

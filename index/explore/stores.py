@@ -203,7 +203,11 @@ def open_stores(options: ExploreOptions) -> tuple[Store, ...]:
     for number, (name, datastore) in enumerate(zip(name_stores(plan.folders), opened, strict=True)):
         root, manifest = datastore.root, datastore.manifest
         pictures = ShardPictures(root, manifest, options.shards)
-        kept = {part.part: part.thumbnails for part in manifest.parts if part.thumbnails}
+        kept = {
+            part.part: part.thumbnails
+            for part in manifest.parts
+            if part.thumbnails and (root / part.thumbnails.path).is_file()
+        }
         found = _encoder_of(datastore, encoders)
         store = Store(
             number=number,

@@ -113,6 +113,21 @@ def test_a_picture_that_is_taken_out_is_in_no_file_any_more(built, shards, tmp_p
     assert (root / thumbnails_path(0)).read_bytes() == before
 
 
+def test_a_copy_has_them_only_if_asked(built, tmp_path):
+    there = f"file://{tmp_path}/remote"
+    for flags, expected in (([], False), (["--with-pictures"], True), ([], False)):
+        assert main(["push", str(built), there, *flags]) == 0
+        assert (tmp_path / "remote" / thumbnails_path(0)).exists() == expected
+        back = str(tmp_path / "back")
+        assert main(["pull", there, back, *flags]) == 0 == main(["verify", back])
+        assert (tmp_path / "back" / thumbnails_path(0)).exists() == expected
+    (store,) = open_stores(ExploreOptions(parse_stack([back])))
+    assert store.thumbnails.read(0, 0) is None
+    (tmp_path / "keys.txt").write_text("0")
+    assert main(["remove", back, "--keys", str(tmp_path / "keys.txt")]) == 0
+    assert main(["compact", back]) == 0 == main(["verify", back])
+
+
 @pytest.mark.parametrize(
     "alter, says",
     [
