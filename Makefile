@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup lock demo test engines faults fuzz bench bench-index study tags-page lint clean
+.PHONY: setup lock demo test engines image-check faults fuzz bench bench-index bench-scale study tags-page lint clean
 
 setup: .venv/ready
 
@@ -43,6 +43,10 @@ engines: setup
 	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
 	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py
 
+# The Dockerfile, built by buildah on bases that are made here, and used; needs root and 10 GB.
+image-check: setup
+	$(BIN)/python -m campaigns.image
+
 # Processes killed at random moments; docs/reliability.md.
 KILLS ?= 100
 faults: setup
@@ -73,6 +77,12 @@ bench-index: setup
 	$(BIN)/python -m benchmarks.index_search --count 1000000 --key IVF2048,PQ32x8 --threads 1
 	$(BIN)/python -m benchmarks.index_memory --counts 250000 1000000 4000000
 	$(BIN)/python -m benchmarks.take_out_memory --counts 250000 1000000
+
+# docs/scale.md: hours, 4 GB of memory for SCALE, and 1.2 GB more there for the shards.
+SHARDS ?= 100000
+SCALE ?= /dev/shm/tagmine-scale
+bench-scale: setup
+	$(BIN)/python -m benchmarks.scale --shards $(SHARDS) --work $(SCALE) --out scale-$(SHARDS).json
 
 # docs/study.md: under half an hour on two quiet cores. Stages that are finished are kept in study-out.
 study: setup
