@@ -16,11 +16,13 @@ from index.publish import assemble_manifest
 from index.strike_report import strike_report
 from index.take_out import every_sample
 from index.thinning import copy_without
+from index.thumbnails import strike_thumbnails
 from index.training import thin_training
 from tagmine.errors import ConfigurationError
 from tagmine.layout import TRAINED_INDEX, part_of, shard_of
 from tagmine.manifest import IndexCard, Manifest
 from tagmine.removed import Removed, next_record, read_newest, write_removed
+from tagmine.row_origins import strike_origins
 from tagmine.sources import read_sources
 from tagmine.staging import finish_staged, mirror, publish_staged, remove_unnamed
 from tagmine.striking import strike_part
@@ -110,6 +112,8 @@ def _strike_parts(staging: Path, manifest: Manifest, removed: Removed, report: R
         if len(pending):
             report(f"rewriting {part.source}")
             struck = strike_part(staging, part.part, pending)
+            strike_thumbnails(staging, part.part, pending)
+            strike_origins(staging, part.part, pending)
             trained += struck if card is not None and part.part in card.parts else 0
     thin_training(staging, trained)
     return trained if card is not None and card.vectors else 0

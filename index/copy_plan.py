@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from index.live import removed_of
 from index.stack_plan import check_encoders
+from index.take_out import every_sample
 from tagmine.copy_part import PartCopy
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MANIFEST, MAX_PARTS, part_of
@@ -23,7 +25,9 @@ from tagmine.manifest import (
     fingerprint,
     read_manifest,
 )
+from tagmine.opened import local_folder
 from tagmine.parts import file_sha256, read_tags_footer
+from tagmine.removed import Identities, Removed, identify
 from tagmine.sources import Source, read_sources
 
 COPY_PIN = "copied.json"
@@ -39,6 +43,7 @@ class CopyPlan:
         min_clip_score: the limit of its index, None for none.
         min_tag_images: the floor for rare tags that all its datastores have.
         origin: what `copied.json` says: what it was made of.
+        removed: what was taken out of any of its datastores, and stays out.
         notes: what its maker should know.
     """
 
@@ -48,6 +53,7 @@ class CopyPlan:
     min_clip_score: float | None
     min_tag_images: int
     origin: dict[str, Any]
+    removed: Identities
     notes: tuple[str, ...] = ()
 
 
@@ -60,23 +66,41 @@ class _Store:
     manifest: Manifest
     sources: dict[int, Source]
     sha256: str
-    hidden: np.ndarray
+    removed: Removed
+    shards: dict[str, str]
+    hidden: np.ndarray | None = None
 
 
-def hidden_ids(root: Path, manifest: Manifest) -> np.ndarray:
-    """Ids int64 [n] of a datastore's rows that no copy may have, ascending."""
-    return np.empty(0, np.int64)
+def _hidden_ids(store: _Store, others: Sequence[_Store]) -> np.ndarray:
+    """Ids int64 [n] of a datastore's samples that no copy may have, ascending.
+
+    What was taken out of another datastore is taken out here, too; but not where that one's shard
+    of the name is another shard, since its keys then mean other images.
+    """
+    found = [store.removed.pending]
+    for part in store.manifest.parts:
+        gone = {
+            digest
+            for other in others
+            if other.shards.get(part.source, part.source_sha256) == part.source_sha256
+            for _, digest in other.removed.identities.of_kind("key")
+        }
+        if gone:
+            ids, keys = every_sample(store.root, part)
+            known = [identify("key", key)[1] in gone for key in keys.to_pylist()]
+            found.append(ids[np.array(known, bool)])
+    return np.unique(np.concatenate(found))
 
 
 def _read(folders: Sequence[str]) -> list[_Store]:
-    paths = [Path(folder) for folder in folders]
+    paths = [local_folder(folder) for folder in folders]
     twice = [path for path, count in Counter(p.resolve() for p in paths).items() if count > 1]
     if twice:
         raise ConfigurationError(f"{twice[0]} was given twice; give each datastore once.")
     stores, names = [], Counter()
-    for path in paths:
+    for folder, path in zip(folders, paths, strict=True):
         manifest = read_manifest(path)
-        name = path.absolute().name
+        name = Path(folder).absolute().name
         names[name] += 1
         stores.append(
             _Store(
@@ -85,10 +109,11 @@ def _read(folders: Sequence[str]) -> list[_Store]:
                 manifest,
                 {source.part: source for source in read_sources(path)},
                 file_sha256(path / MANIFEST),
-                hidden_ids(path, manifest),
+                removed_of(path, manifest),
+                {part.source: part.source_sha256 for part in manifest.parts},
             )
         )
-    return stores
+    return [dataclasses.replace(one, hidden=_hidden_ids(one, stores)) for one in stores]
 
 
 def plan_merge(folders: Sequence[str], min_clip_score: float | None = None) -> CopyPlan:
@@ -133,6 +158,7 @@ def plan_merge(folders: Sequence[str], min_clip_score: float | None = None) -> C
         limit,
         min(manifest.vocabulary.min_tag_images for manifest in manifests),
         {"command": "merge", "datastores": [[store.name, store.sha256] for store in stores]},
+        Identities(frozenset().union(*(store.removed.identities.known for store in stores))),
         (*notes, *_notes_of(manifests, stores, scored)),
     )
 
@@ -165,7 +191,8 @@ def plan_subset(folder: str, where: str, min_clip_score: float | None = None) ->
     origin = {"command": "subset", "datastores": [[store.name, store.sha256]], "where": where}
     limit = before.index.min_clip_score if min_clip_score is None else min_clip_score
     floor = before.vocabulary.min_tag_images
-    return CopyPlan(tuple(copies), tagger, encoder, limit, floor, origin)
+    removed = store.removed.identities
+    return CopyPlan(tuple(copies), tagger, encoder, limit, floor, origin, removed)
 
 
 def _url(store: _Store, card: PartCard) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from index.shards import inverted_lists_of, open_index
+from index.files import open_index
+from index.shards import inverted_lists_of
 from tagmine.removed import Removed
 
 

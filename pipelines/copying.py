@@ -29,8 +29,10 @@ from tagmine.layout import (
     write_atomically,
 )
 from tagmine.manifest import Manifest, write_pin
+from tagmine.removed import Removed, newest_record, read_newest, record_path, write_removed
 from tagmine.sources import Source, read_sources, write_sources
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 
 
 class CopyParts(beam.PTransform):
@@ -67,8 +69,12 @@ def prepare_folder(out: str, inputs: Sequence[str]) -> Path:
     """The folder that a copy is written to.
 
     Raises:
-        ConfigurationError: for a folder that holds something else, or one of the inputs.
+        ConfigurationError: for a URL, a folder that holds something else, or one of the inputs.
     """
+    if is_remote(out):
+        raise ConfigurationError(
+            f"--out {out}: a copy is written to a local folder; tagmine push moves it afterwards."
+        )
     root = Path(out).absolute()
     inside = [folder for folder in inputs if Path(folder).resolve() == root.resolve()]
     if inside:
@@ -120,9 +126,17 @@ def _begin(root: Path, plan: CopyPlan) -> None:
     others = [] if before else [p.name for p in root.iterdir() if not is_leftover(p)]
     if others:
         raise ConfigurationError(f"{root} is not empty; it holds {', '.join(sorted(others)[:3])}.")
+    if read_newest(root).identities.known - plan.removed.known:
+        raise ConfigurationError(
+            f"{root}: images were taken out of it since it was made, and this would bring them "
+            "back. Give another --out, or first take them out of the datastores that it is made of."
+        )
     remove_leftovers(root)
     text = json.dumps(plan.origin, indent=1, ensure_ascii=False) + "\n"
+    # First, since without it a folder that is not empty is not ours.
     write_atomically(root / COPY_PIN, text.encode())
+    if plan.removed and newest_record(root) is None:
+        write_removed(root / record_path(1), Removed(plan.removed))
     write_pin(root / TAGGER_PIN, plan.tagger)
     write_pin(root / ENCODER_PIN, plan.encoder)
 

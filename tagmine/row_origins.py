@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tagmine.errors import DatastoreError
 from tagmine.layout import atomic_path
-from tagmine.parts import FOOTER_KEY
+from tagmine.parts import FOOTER_KEY, file_sha256
 
 ORIGINS_SCHEMA = pa.schema(
     [
@@ -99,6 +99,27 @@ def origins_of(ids: np.ndarray, datastore: str, source: str) -> pa.Table:
 def origins_among(table: pa.Table, ids: np.ndarray) -> pa.Table:
     """The origins of some ids; those without one are left out."""
     return table.filter(pc.is_in(table.column("id"), value_set=pa.array(ids)))
+
+
+def strike_origins(root: Path, part: int, removed: np.ndarray) -> None:
+    """Rewrite a part's origins, if it has any, without some rows, after its other files.
+
+    Args:
+        root: the datastore's folder.
+        part: which part.
+        removed: int64 [n], ids.
+
+    Raises:
+        DatastoreError: for a file that is damaged.
+    """
+    path = root / origins_path(part)
+    if not path.is_file():
+        return
+    footer, table = read_origins_footer(path), read_origins(path)
+    kept = table.filter(pa.array(~np.isin(table.column("id").to_numpy(), removed)))
+    # Of the files as they are now: by these a copy knows that it is finished, and stays struck.
+    files = {name: file_sha256(root / name) for name in footer.files}
+    write_origins(path, kept, dataclasses.replace(footer, files=files))
 
 
 def _unreadable(path: Path, error: Exception) -> DatastoreError:
