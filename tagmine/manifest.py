@@ -355,20 +355,16 @@ def read_manifest(root: Path) -> Manifest:
         raise DatastoreError(f"{path} has more than {MAX_MANIFEST_BYTES:,} bytes; it is refused.")
     data = path.read_bytes()
     check_seal(path, data)
+    _check_version(path, data)
     try:
-        manifest = TypeAdapter(Manifest).validate_json(data)
+        return TypeAdapter(Manifest).validate_json(data)
     except ValidationError as error:
-        # Only now, as it parses everything once more: another version may have other fields.
-        _check_version(path, data)
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "the whole"
         raise DatastoreError(
             f"{path} is damaged: {place}: {first['msg']}. Restore it from a copy, or run tagmine "
             "build again with the same shards."
         ) from error
-    if manifest.format_version != FORMAT_VERSION:
-        raise _other_version(path, manifest.format_version)
-    return manifest
 
 
 def _check_version(path: Path, data: bytes) -> None:
@@ -381,11 +377,7 @@ def _check_version(path: Path, data: bytes) -> None:
             "copy, or run tagmine build again with the same shards."
         ) from error
     if version != FORMAT_VERSION:
-        raise _other_version(path, version)
-
-
-def _other_version(path: Path, version: object) -> DatastoreError:
-    return DatastoreError(
-        f"{path} has format version {version!r}; this tagmine reads version {FORMAT_VERSION}. "
-        "Upgrade tagmine to open a newer datastore, or build it again."
-    )
+        raise DatastoreError(
+            f"{path} has format version {version!r}; this tagmine reads version {FORMAT_VERSION}. "
+            "Upgrade tagmine to open a newer datastore, or build it again."
+        )
