@@ -25,6 +25,7 @@ from tagmine.manifest import (
     fingerprint,
     read_manifest,
 )
+from tagmine.opened import local_folder
 from tagmine.parts import file_sha256, read_tags_footer
 from tagmine.removed import Identities, Removed, identify
 from tagmine.sources import Source, read_sources
@@ -92,14 +93,14 @@ def _hidden_ids(store: _Store, others: Sequence[_Store]) -> np.ndarray:
 
 
 def _read(folders: Sequence[str]) -> list[_Store]:
-    paths = [Path(folder) for folder in folders]
+    paths = [local_folder(folder) for folder in folders]
     twice = [path for path, count in Counter(p.resolve() for p in paths).items() if count > 1]
     if twice:
         raise ConfigurationError(f"{twice[0]} was given twice; give each datastore once.")
     stores, names = [], Counter()
-    for path in paths:
+    for folder, path in zip(folders, paths, strict=True):
         manifest = read_manifest(path)
-        name = path.absolute().name
+        name = Path(folder).absolute().name
         names[name] += 1
         stores.append(
             _Store(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MANIFEST
+from tagmine.stores import is_remote
 
 if TYPE_CHECKING:
     from tagmine.manifest import EncoderPin
@@ -173,6 +174,9 @@ def split_inputs(words: Sequence[str]) -> tuple[StackPlan, tuple[str, ...]]:
 
 
 def _is_store(word: str) -> bool:
+    # Photos are files of this machine.
+    if is_remote(word):
+        return True
     found = _NUMBERED.fullmatch(word)
     with contextlib.suppress(ValueError):
         if found is not None and not Path(word).is_file():

@@ -32,6 +32,7 @@ from tagmine.manifest import Manifest, write_pin
 from tagmine.removed import Removed, newest_record, read_newest, record_path, write_removed
 from tagmine.sources import Source, read_sources, write_sources
 from tagmine.stage import PartResult, ReportProgress
+from tagmine.stores import is_remote
 
 
 class CopyParts(beam.PTransform):
@@ -68,8 +69,12 @@ def prepare_folder(out: str, inputs: Sequence[str]) -> Path:
     """The folder that a copy is written to.
 
     Raises:
-        ConfigurationError: for a folder that holds something else, or one of the inputs.
+        ConfigurationError: for a URL, a folder that holds something else, or one of the inputs.
     """
+    if is_remote(out):
+        raise ConfigurationError(
+            f"--out {out}: a copy is written to a local folder; tagmine push moves it afterwards."
+        )
     root = Path(out).absolute()
     inside = [folder for folder in inputs if Path(folder).resolve() == root.resolve()]
     if inside:
@@ -127,10 +132,11 @@ def _begin(root: Path, plan: CopyPlan) -> None:
             "back. Give another --out, or first take them out of the datastores that it is made of."
         )
     remove_leftovers(root)
+    text = json.dumps(plan.origin, indent=1, ensure_ascii=False) + "\n"
+    # First, since without it a folder that is not empty is not ours.
+    write_atomically(root / COPY_PIN, text.encode())
     if plan.removed and newest_record(root) is None:
         write_removed(root / record_path(1), Removed(plan.removed))
-    text = json.dumps(plan.origin, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(root / COPY_PIN, text.encode())
     write_pin(root / TAGGER_PIN, plan.tagger)
     write_pin(root / ENCODER_PIN, plan.encoder)
 

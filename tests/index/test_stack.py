@@ -133,6 +133,10 @@ def test_what_is_typed_becomes_a_plan(pair, tmp_path):
         StackPlan((one, two), (1.0, 2.0)),
         ("a.jpg", "b.jpg"),
     )
+    assert split_inputs([one, "s3://b/two", "s3://b/three=0.5", "a.jpg"]) == (
+        StackPlan((one, "s3://b/two", "s3://b/three"), (1.0, 1.0, 0.5)),
+        ("a.jpg",),
+    )
     for words, says in (
         ([f"{one}=25%", two], "every datastore a share"),
         ([f"{one}=25%", f"{two}=30%"], "add up to 55%"),

@@ -238,6 +238,7 @@ def test_folders_and_datastores_that_cannot_be(world, merged, tmp_path, capfd):
         (["merge", one, "--out", "x"], "two datastores or more"),
         (["merge", one, one, "--out", "x"], "given twice"),
         (["merge", one, two, "--out", two], "read from"),
+        (["merge", one, two, "--out", "s3://bucket/both"], "written to a local folder"),
         (["merge", one, str(tmp_path), "--out", "x"], "manifest.json"),
         (["merge", two, str(merged), "--out", one], "this is a datastore"),
         (["merge", two, one, "--out", str(merged)], "was begun by tagmine merge"),
