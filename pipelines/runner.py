@@ -158,7 +158,7 @@ def _wait(result: PipelineResult) -> None:
     try:
         result.wait_until_finish()
     except KeyboardInterrupt:
-        # An engine goes on with a job whose launcher has left.
+        # An engine goes on with a job whose launcher has left; not all of them hear this.
         with contextlib.suppress(Exception):
             result.cancel()
         raise

@@ -358,16 +358,20 @@ def read_manifest(root: Path) -> Manifest:
         raise DatastoreError(f"{path} has more than {MAX_MANIFEST_BYTES:,} bytes; it is refused.")
     data = path.read_bytes()
     _check_seal(path, data)
-    _check_version(path, data)
     try:
-        return TypeAdapter(Manifest).validate_json(data)
+        manifest = TypeAdapter(Manifest).validate_json(data)
     except ValidationError as error:
+        # Only now, as it parses everything once more: another version may have other fields.
+        _check_version(path, data)
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "the whole"
         raise DatastoreError(
             f"{path} is damaged: {place}: {first['msg']}. Restore it from a copy, or run tagmine "
             "build again with the same shards."
         ) from error
+    if manifest.format_version != FORMAT_VERSION:
+        raise _other_version(path, manifest.format_version)
+    return manifest
 
 
 def _check_seal(path: Path, data: bytes) -> None:
@@ -390,7 +394,11 @@ def _check_version(path: Path, data: bytes) -> None:
             "copy, or run tagmine build again with the same shards."
         ) from error
     if version != FORMAT_VERSION:
-        raise DatastoreError(
-            f"{path} has format version {version!r}; this tagmine reads version {FORMAT_VERSION}. "
-            "Upgrade tagmine to open a newer datastore, or build it again."
-        )
+        raise _other_version(path, version)
+
+
+def _other_version(path: Path, version: object) -> DatastoreError:
+    return DatastoreError(
+        f"{path} has format version {version!r}; this tagmine reads version {FORMAT_VERSION}. "
+        "Upgrade tagmine to open a newer datastore, or build it again."
+    )

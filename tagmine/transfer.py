@@ -30,7 +30,7 @@ from tagmine.stores import Store, StoredObject, StoreError
 CARD = "README.md"
 REPORT = ("report/report.json", "report/index.html")
 PICTURES = "thumbnails/"
-FOLDERS = ("tags/", "embeddings/", "rejects/", "index/", "vocabulary/")
+FOLDERS = ("tags/", "embeddings/", "rejects/", "index/", "vocabulary/", "removed/")
 _READ_BYTES = 1 << 20
 
 ReportFile = Callable[[str, int], None]

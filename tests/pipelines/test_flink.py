@@ -11,6 +11,7 @@ import pytest
 from engines.fetch import MissingEngineError
 from engines.flink import flink_cluster
 from pipelines.main import main
+from tagmine.layout import is_leftover
 
 SHARDS = 16
 SAMPLES = 20
@@ -99,19 +100,26 @@ def test_a_task_manager_killed_half_way_changes_nothing(
     assert found[0]["recall"] and found[0] == found[1]
 
 
-def test_flags_of_the_engine_and_an_interrupt(
-    cluster, portable, build_command, tmp_path, start_tagmine, capfd
+def test_flags_of_the_engine_and_a_job_that_outlives_its_launcher(
+    cluster, portable, build_command, tmp_path, start_tagmine, read_folder, capfd
 ):
-    command = ["mine", *build_command[1:4], "--out", str(tmp_path / "store"), *portable]
-    assert main([*command, "--number_of_execution_retriez=2"]) == 1
+    here, there = tmp_path / "here/store", tmp_path / "there/store"
+    command = ["mine", *build_command[1:4]]
+    elsewhere = [*command, "--out", str(there), *portable]
+    assert main([*elsewhere, "--number_of_execution_retriez=2"]) == 1
     assert "--number_of_execution_retriez=2: neither tagmine nor Beam" in capfd.readouterr().err
     known = [*cluster.worker_flags(), "--number_of_execution_retries=2"]
-    process = start_tagmine(*command, *known)
+    process = start_tagmine(*elsewhere, *known)
     wait_until(lambda: cluster.overview()["jobs-running"] == 1, process, "a running job")
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and "interrupted" in printed, printed
+    # Flink goes on with it, beside the next one.
+    for root in (here, there):
+        assert main([*command, "--out", str(root)]) == 0
     deadline = time.monotonic() + PATIENCE
-    while cluster.overview()["jobs-cancelled"] == 0:
-        assert time.monotonic() < deadline, cluster.overview()
+    while cluster.overview()["jobs-running"]:
+        assert time.monotonic() < deadline
         time.sleep(0.1)
+    left = {name for name in read_folder(there) if is_leftover(there / name)}
+    assert {n: b for n, b in read_folder(there).items() if n not in left} == read_folder(here)
