@@ -153,7 +153,9 @@ def main() -> None:
         try:
             bases = make_bases(builder, work)
             arguments = [f"--build-arg={name}={image}" for name, image in bases.items()]
-            builder("bud", "--layers", *arguments, "--tag", "tagmine", ROOT, shown=True)
+            builder(
+                "bud", "--pull=never", "--layers", *arguments, "--tag", "tagmine", ROOT, shown=True
+            )
             for size, made_by in builder.layers("localhost/tagmine"):
                 print(f"{size / 2**20:8,.0f} MiB  {made_by[:90]}")
             shards = Path(scratch) / "shards"

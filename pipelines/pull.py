@@ -22,7 +22,6 @@ def run(options: PullOptions, console: Console) -> None:
         root, done = pull(
             open_store(options.url, "URL"),
             options.datastore,
-            options.with_pictures,
             lambda name, size: status.update(f"pull  {name}"),
         )
     print_transferred(console, "pull", str(root), done)

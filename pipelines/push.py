@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from index.report_file import read_report, without_pictures, write_report
 from index.report_page import write_page
 from pipelines.store_options import PushOptions
 from tagmine.hub import is_hub, push_to_hub
-from tagmine.manifest import read_manifest
+from tagmine.layout import MANIFEST
+from tagmine.parts import file_sha256
 from tagmine.stores import open_store
-from tagmine.transfer import REPORT, Transferred, files_beside, push
+from tagmine.transfer import REPORT, Transferred, files_beside, manifest_to_send, push
 
 
 def run(options: PushOptions, console: Console) -> None:
@@ -25,33 +27,37 @@ def run(options: PushOptions, console: Console) -> None:
         StoreError: when the store does not answer, or has other bytes than were sent.
     """
     root = Path(options.datastore)
-    read_manifest(root)
     with (
+        manifest_to_send(root, options.with_pictures) as sent,
         tempfile.TemporaryDirectory(prefix="tagmine-push-") as scratch,
         console.status(f"push  {options.url}") as status,
     ):
-        beside = files_beside(root, options.with_pictures)
-        beside |= _report(root, Path(scratch), options.with_pictures)
+        beside = files_beside(root)
+        beside |= _report(root, sent, Path(scratch), options.with_pictures)
 
         def say(name: str, size: int) -> None:
             status.update(f"push  {name}")
 
         if is_hub(options.url):
-            done = push_to_hub(root, options.url, beside, say)
+            done = push_to_hub(root, options.url, sent, beside, say)
         else:
-            done = push(root, open_store(options.url, "URL"), beside, say)
+            done = push(root, open_store(options.url, "URL"), sent, beside, say)
     print_transferred(console, "push", options.url, done)
     if not options.with_pictures:
         console.print("       no picture was sent; --with-pictures sends thumbnails, too")
 
 
-def _report(root: Path, scratch: Path, with_pictures: bool) -> dict[str, Path]:
+def _report(root: Path, sent: Path, scratch: Path, with_pictures: bool) -> dict[str, Path]:
     """The files of the report, written anew where its pictures stay here."""
     if not (root / REPORT[0]).is_file():
         return {}
     if with_pictures:
         return {name: root / name for name in REPORT if (root / name).is_file()}
     report = without_pictures(read_report(root / REPORT[0]))
+    if report.manifest_sha256 == file_sha256(root / MANIFEST):
+        # It speaks of the same datastore, whose manifest names no thumbnails there.
+        sha256 = file_sha256(sent / MANIFEST)
+        report = dataclasses.replace(report, manifest_sha256=sha256)
     json_file, page = (scratch / Path(name).name for name in REPORT)
     write_report(json_file, report)
     write_page(report, page)

@@ -35,7 +35,6 @@ class PullOptions:
 
     url: str
     datastore: str
-    with_pictures: bool = False
 
     def __post_init__(self) -> None:
         _check("pull URL DIR", self.datastore, self.url)
@@ -56,8 +55,8 @@ def add_push_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-pictures",
         action="store_true",
-        help="also publish thumbnails of images: those of the report, and the folder of thumbnails "
-        "if there is one (default: no picture leaves this machine)",
+        help="also publish thumbnails of images: those of the report, and those that --thumbnails "
+        "of build kept (default: no picture leaves this machine)",
     )
 
 
@@ -65,11 +64,6 @@ def add_pull_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `tagmine pull`."""
     _add_url(parser)
     parser.add_argument("datastore", metavar="DIR", help="folder that it is copied to")
-    parser.add_argument(
-        "--with-pictures",
-        action="store_true",
-        help="also fetch the folder of thumbnails, if there is one",
-    )
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:
@@ -85,4 +79,4 @@ def read_push_options(arguments: argparse.Namespace) -> PushOptions:
 
 def read_pull_options(arguments: argparse.Namespace) -> PullOptions:
     """The options that the parsed flags ask for."""
-    return PullOptions(arguments.url, arguments.datastore, arguments.with_pictures)
+    return PullOptions(arguments.url, arguments.datastore)

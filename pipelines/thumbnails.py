@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import apache_beam as beam
 from rich.console import Console
@@ -13,7 +12,8 @@ from index.thumbnails import make_thumbnails
 from pipelines.options import RunnerOptions
 from pipelines.runner import run_job
 from pipelines.shards import Plan, process_part, watch_job
-from tagmine.layout import thumbnails_path
+from tagmine.layout import embeddings_path, thumbnails_path
+from tagmine.mirror import address_of, bring_back, working_folder
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress
@@ -31,7 +31,9 @@ class ThumbnailsJob:
 
 def _shrink(source: Source, job: ThumbnailsJob) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
-        return make_thumbnails(Path(job.root), source, job.side, job.fields, report)
+        needed = (embeddings_path(source.part), thumbnails_path(source.part))
+        root = working_folder(job.root, needed)
+        return make_thumbnails(root, source, job.side, job.fields, report)
 
     return process_part("thumbnails", source, job.progress, make)
 
@@ -51,9 +53,10 @@ def keep_thumbnails(
 ) -> None:
     """Run the job over a planned, locked output folder whose shards are embedded."""
     with watch_job(plan.root, runner, console, "thumbnails", plan.sources) as watch:
-        job = ThumbnailsJob(str(plan.root), side, fields, watch.folder)
+        job = ThumbnailsJob(address_of(plan.root), side, fields, watch.folder)
         run_job(runner, lambda p: build(p, plan.sources, job), watch)
         kept = watch.kept
+    bring_back(plan.root, "thumbnails/")
     size = sum((plan.root / thumbnails_path(s.part)).stat().st_size for s in plan.sources)
     before = f"; {kept:,} of {len(plan.sources):,} parts were finished before" if kept else ""
     console.print(f"thumbnails {side} pixels a side, {size / 2**20:,.1f} MiB{before}")

@@ -57,7 +57,11 @@ def _unreachable(url: str, error: Exception) -> StoreError:
 
 
 def push_to_hub(
-    root: Path, url: str, beside: Mapping[str, Path], report: ReportFile = lambda *_: None
+    root: Path,
+    url: str,
+    sent: Path,
+    beside: Mapping[str, Path],
+    report: ReportFile = lambda *_: None,
 ) -> Transferred:
     """Push a datastore to a dataset repository, which is made private where there is none.
 
@@ -67,6 +71,7 @@ def push_to_hub(
     Args:
         root: the datastore's folder.
         url: hf://datasets/OWNER/NAME, or a folder in it.
+        sent: the folder of its manifest, as `manifest_to_send` gives it.
         beside: further files by name.
         report: told of each file.
 
@@ -81,14 +86,14 @@ def push_to_hub(
     repository = _Repository(url, match[1], match[2].strip("/"))
     repository.prepare()
     with locked(root):
-        manifest = read_manifest(root)
+        manifest = read_manifest(sent)
         files = [pinned_file(root, card) for card in manifest.files()]
         files += [hash_file(name, path) for name, path in sorted(beside.items())]
         there = repository.hashes()
         missing = [file for file in files if not _same(file, there.get(file.name))]
         for batch in _batches(missing):
             repository.commit(batch, [])
-        last = hash_file(MANIFEST, root / MANIFEST)
+        last = hash_file(MANIFEST, sent / MANIFEST)
         named = {file.name for file in files} | {MANIFEST}
         stale = sorted(name for name in there if "/" in name and name not in named)
         if stale or not _same(last, there.get(MANIFEST)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from tagmine.layout import (
     write_atomically,
 )
 from tagmine.lease import hold_lease
-from tagmine.manifest import MAX_MANIFEST_BYTES, FileCard, Manifest, read_manifest
+from tagmine.manifest import MAX_MANIFEST_BYTES, FileCard, Manifest, read_manifest, write_manifest
 from tagmine.mirror import TRANSFERS
 from tagmine.opened import BESIDE_MANIFEST, fetch_checked
 from tagmine.parts import file_sha256
@@ -29,8 +31,16 @@ from tagmine.stores import Store, StoredObject, StoreError
 
 CARD = "README.md"
 REPORT = ("report/report.json", "report/index.html")
-PICTURES = "thumbnails/"
-FOLDERS = ("tags/", "embeddings/", "rejects/", "index/", "vocabulary/", "removed/")
+FOLDERS = (
+    "tags/",
+    "embeddings/",
+    "rejects/",
+    "index/",
+    "vocabulary/",
+    "origins/",
+    "removed/",
+    "thumbnails/",
+)
 _READ_BYTES = 1 << 20
 
 ReportFile = Callable[[str, int], None]
@@ -92,28 +102,52 @@ def pinned_file(root: Path, card: FileCard) -> LocalFile:
     return file
 
 
-def files_beside(root: Path, with_pictures: bool) -> dict[str, Path]:
+def files_beside(root: Path) -> dict[str, Path]:
     """What a push takes along beside the files that the manifest pins, by name.
 
     The report is left to the caller, since it shows pictures; nothing else that lies in the folder
     is taken.
     """
-    names = [*BESIDE_MANIFEST, CARD]
-    if with_pictures:
-        found = (root / PICTURES).rglob("*")
-        names += [path.relative_to(root).as_posix() for path in sorted(found)]
-    named = {name: root / name for name in names}
+    named = {name: root / name for name in (*BESIDE_MANIFEST, CARD)}
     return {n: path for n, path in named.items() if path.is_file() and not path.is_symlink()}
 
 
+@contextlib.contextmanager
+def manifest_to_send(root: Path, with_pictures: bool) -> Iterator[Path]:
+    """The folder of the manifest that a push sends: without thumbnails, unless they are wanted.
+
+    Raises:
+        DatastoreError: for a folder that is no datastore, or one that still holds what was taken
+            out of it.
+    """
+    manifest = read_manifest(root)
+    if manifest.removed is not None and manifest.removed.pending:
+        raise DatastoreError(
+            f"{root}: {manifest.removed.pending:,} images that were taken out are still in its "
+            "files, and a push would publish them. Run tagmine compact on it first."
+        )
+    with tempfile.TemporaryDirectory(prefix="tagmine-manifest-") as folder:
+        if with_pictures or not any(part.thumbnails for part in manifest.parts):
+            shutil.copy(root / MANIFEST, folder)
+        else:
+            parts = (dataclasses.replace(part, thumbnails=None) for part in manifest.parts)
+            write_manifest(Path(folder), dataclasses.replace(manifest, parts=tuple(parts)))
+        yield Path(folder)
+
+
 def push(
-    root: Path, store: Store, beside: Mapping[str, Path], report: ReportFile = lambda *_: None
+    root: Path,
+    store: Store,
+    sent: Path,
+    beside: Mapping[str, Path],
+    report: ReportFile = lambda *_: None,
 ) -> Transferred:
     """Copy a datastore to a store; what is there with the same content is left.
 
     Args:
         root: the datastore's folder.
         store: where it goes.
+        sent: the folder of its manifest, as `manifest_to_send` gives it.
         beside: further files by name, as `files_beside` gives them, `sources.json` among them.
         report: told of each file.
 
@@ -123,7 +157,7 @@ def push(
         StoreError: when the store does not answer, or has other bytes than were written.
     """
     with locked(root), hold_lease(store, str(root.absolute())) as lease:
-        manifest = read_manifest(root)
+        manifest = read_manifest(sent)
         if SOURCES not in beside:
             raise DatastoreError(f"{root} has no {SOURCES}. Restore it from a copy.")
         listed = store.list()
@@ -138,7 +172,7 @@ def push(
         for name in sorted(set(beside) - {SOURCES}):
             sender.send(hash_file(name, beside[name]))
         lease.check()
-        sender.send(hash_file(MANIFEST, root / MANIFEST))
+        sender.send(hash_file(MANIFEST, sent / MANIFEST))
         for name in _stale(listed, manifest):
             store.delete(name)
     return sender.result()
@@ -205,15 +239,12 @@ def _stale(names: Iterable[str], manifest: Manifest) -> list[str]:
     return sorted(name for name in names if name.startswith(FOLDERS) and name not in known)
 
 
-def pull(
-    store: Store, out: str, with_pictures: bool = False, report: ReportFile = lambda *_: None
-) -> tuple[Path, Transferred]:
+def pull(store: Store, out: str, report: ReportFile = lambda *_: None) -> tuple[Path, Transferred]:
     """Copy a datastore from a store to a folder; files with the same content are left.
 
     Args:
         store: where it is.
         out: the folder.
-        with_pictures: also the folder of thumbnails, if there is one.
         report: told of each file.
 
     Returns:
@@ -242,7 +273,7 @@ def pull(
             copied = list(
                 pool.map(lambda card: _receive(store, root, card, report), manifest.files())
             )
-        for name in (*BESIDE_MANIFEST, CARD, *REPORT, *_pictures(listed, with_pictures)):
+        for name in (*BESIDE_MANIFEST, CARD, *REPORT):
             if name in listed:
                 with atomic_path(root / name) as temporary:
                     store.get(name, temporary)
@@ -250,10 +281,6 @@ def pull(
         write_atomically(root / MANIFEST, data)
     sizes = [size for size in copied if size is not None]
     return root, Transferred(len(sizes), sum(sizes), len(copied) - len(sizes))
-
-
-def _pictures(listed: Iterable[str], wanted: bool) -> list[str]:
-    return sorted(name for name in listed if name.startswith(PICTURES)) if wanted else []
 
 
 def fetch_manifest(store: Store) -> tuple[bytes, Manifest]:

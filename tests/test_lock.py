@@ -19,7 +19,7 @@ OUR_TOOLS = {"pip", "setuptools", "wheel", "build"}
 
 @pytest.fixture(scope="module")
 def locked() -> dict[str, Requirement]:
-    text = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
+    text = (ROOT / "requirements-test.lock").read_text().replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines()]
     lines = [re.sub(r"\s+--hash=\S+", "", line) for line in lines if line and line[0] != "#"]
     found = [Requirement(line) for line in lines if not line.startswith("--")]

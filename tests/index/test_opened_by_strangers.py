@@ -70,6 +70,7 @@ def test_an_index_whose_lists_are_in_another_file_is_refused(make_datastore, rep
     repin(made.root, SHARD)
     with pytest.raises(DatastoreError, match=r"shard-00000\.faiss cannot be opened by FAISS"):
         open_datastore(made.root)
+    (made.root / "index/merged.ivfdata").unlink()
     with pytest.raises(DatastoreError, match="its lists are in another file"):
         verify_datastore(made.root)
     manifest = read_manifest(made.root)
