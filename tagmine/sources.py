@@ -32,7 +32,8 @@ class Source:
     part: int
     name: str
     url: str
-    license: str = ""
+    # By name only: what is made of a source has fields of its own.
+    license: str = dataclasses.field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.part < MAX_PARTS:
@@ -188,7 +189,7 @@ def number_sources(
         else:
             part, following = following, following + 1
         named = license_name or (before.license if before else "")
-        numbered[name] = Source(part, name, url, named)
+        numbered[name] = Source(part, name, url, license=named)
     return list(numbered.values())
 
 

@@ -201,7 +201,8 @@ def test_killed_while_publishing_and_started_again(store, read_folder, moment):
     assert subprocess.run(words, capture_output=True).returncode == -signal.SIGKILL
     assert (store / "vocabulary/tags.arrow").exists() == (moment == "manifest.json")
     assert main(["index", str(store)]) == 0 and main(["verify", str(store)]) == 0
-    assert remove_leftovers(store) == 1
+    # A job takes away what killed ones left.
+    assert remove_leftovers(store) == 0
     assert read_folder(store) == whole
 
 
