@@ -19,12 +19,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.study.arms import ARMS, arm_named
 from benchmarks.study.results import Results
 from benchmarks.study.settings import PRESETS
 
 _DOCS = Path(__file__).parents[2] / "docs"
-_TRAINED = [arm.name for arm in ARMS if not arm.trained_as]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=5, help="seeds, from 0 on")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="full", help="sizes")
-    parser.add_argument("--arms", nargs="+", choices=_TRAINED, help="a side study of these arms")
+    parser.add_argument("--arms", nargs="+", metavar="NAME", help="a side study of these arms")
     parser.add_argument("--tuning-steps", type=int, help="a side study of so many steps")
     parser.add_argument("--render", action="store_true", help="only write the page again")
     return parser
@@ -75,15 +73,15 @@ def _is_side(arguments: argparse.Namespace) -> bool:
 
 
 def _run(arguments: argparse.Namespace) -> Results:
+    from benchmarks.study.arms import trained_arms
     from benchmarks.study.campaign import run_all
 
     settings, seeds = PRESETS[arguments.preset], range(arguments.seeds)
     if arguments.tuning_steps is not None:
         settings = dataclasses.replace(settings, tuning_steps=arguments.tuning_steps)
-    names = arguments.arms or _TRAINED
-    arms = [arm_named(name) for name in names]
+    arms = trained_arms(arguments.arms)
     results = run_all(arguments.work, settings, seeds, arguments.workers, arms)
-    return results.part(names, seeds) if _is_side(arguments) else results
+    return results.part([arm.name for arm in arms], seeds) if _is_side(arguments) else results
 
 
 if __name__ == "__main__":
