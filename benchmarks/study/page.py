@@ -247,8 +247,8 @@ def _side_table(results: Results, side: Sequence[Results]) -> str:
     seeds = ", ".join(map(str, side[0].seeds()))
     return (
         f"## Random tags, tuned longer\n\nSide studies of these arms with seed {seeds} alone, each "
-        "with as many tuning steps, made by\n`python -m benchmarks.study --work side-128 --seeds 1 "
-        f"--arms baseline random_tags --tuning-steps 128`\nand the like.{_sources(side)} Naming "
+        "with as many tuning steps, as\n`python -m benchmarks.study --work side-128 --seeds 1 "
+        f"--arms baseline random_tags --tuning-steps 128`\nmakes them.{_sources(side)} Naming "
         "accuracy.\n\n" + table(["steps", "", "seen kinds", "unseen kinds"], rows)
     )
 
