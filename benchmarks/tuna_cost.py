@@ -18,7 +18,9 @@ since other work may share it, and of seconds on a GPU.
 The time to the first token includes the search of a datastore of --vectors images, of the index and
 effort that tagmine takes, and reading and pooling the captions and tags of five neighbours. The
 query is what the vision tower gives anyway, as where the datastore's encoder is the model's own
-(`tuna_model.own_tower`). CLIP's embeddings of the tags are not cached, which is the worst case. In
+(`tuna_model.own_tower`); turns go through 32 of them. CLIP's embeddings of the tags are made anew
+for each first token, with retrieval or without, which is the worst case; a training step finds them
+cached. In
 training tags come from `tagmine retrieve`, and the optimiser's step is left out: it is the same for
 both.
 """
@@ -27,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import statistics
 import tempfile
 import time
@@ -67,17 +70,25 @@ def first_token(
     model: TunaForConditionalGeneration,
     data: dict[str, torch.Tensor],
     datastore: Datastore | None,
-    query: np.ndarray,
+    queries: np.ndarray,
 ) -> Callable[[], None]:
-    """The picture, retrieval where there is a datastore, then the first token of an answer."""
+    """The picture, retrieval where there is a datastore, then the first token of an answer.
+
+    Args:
+        model: LLaVA or TUNA.
+        data: the prompt and its picture.
+        datastore: whom to ask, or None.
+        queries: float32 [n, dim]; each call asks the next of them.
+    """
+    turns = itertools.cycle(queries)
     asked = {name: value for name, value in data.items() if name != "pixel_values"}
 
     @torch.inference_mode()
     def answer() -> None:
         seen = model.model.get_image_features(data["pixel_values"], return_dict=True)
         if datastore is not None:
-            datastore.query(query, _K)
-            model.model.clip_text.clear()
+            datastore.query(next(turns)[None], _K)
+        model.model.clip_text.clear()
         asked["mm_encoder_outputs"] = {"image": seen}
         model.generate(**asked, max_new_tokens=1, do_sample=False)
 
@@ -161,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         queries = Collection("clip", options.vectors, dim).queries(32)
         search_alone(datastore, queries)
         for tags in options.tags:
-            measure(model, datastore, queries[:1], tags, options)
+            measure(model, datastore, queries, tags, options)
     return 0
 
 
@@ -185,7 +196,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
 def measure(
     model: TunaForConditionalGeneration,
     datastore: Datastore,
-    query: np.ndarray,
+    queries: np.ndarray,
     tags: int,
     options: argparse.Namespace,
 ) -> None:
@@ -204,8 +215,8 @@ def measure(
     model.eval()
     model.zero_grad(set_to_none=True)
     for name, store in (("time to first token", datastore), ("the same, no retrieval", None)):
-        works = [first_token(model, row, None, query) for row in asked[:2]]
-        works.append(first_token(model, asked[2], store, query))
+        works = [first_token(model, row, None, queries) for row in asked[:2]]
+        works.append(first_token(model, asked[2], store, queries))
         report(name, compare(works, options.turns, options.device), FIRST_TARGET)
 
 

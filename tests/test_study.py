@@ -33,7 +33,7 @@ from benchmarks.study.questions import (
     name_question,
     test_questions,
 )
-from benchmarks.study.results import Results, Run, read_results, write_results
+from benchmarks.study.results import Results, Run, read_results, read_side, write_results
 from benchmarks.study.rig import make_model, make_processor, packed
 from benchmarks.study.scores import Answered, scores_of
 from benchmarks.study.settings import FULL, TOY
@@ -201,7 +201,8 @@ def test_the_toy_page_is_that_of_its_results(toy, tmp_path):
 def test_the_shipped_page_is_that_of_the_stored_results():
     if not (_DOCS / "study.json").exists():
         pytest.skip("no study has been stored yet; make study runs it")
-    page, curves = render(read_results(_DOCS / "study.json"))
+    side = read_side(_DOCS / "study-side.json")
+    page, curves = render(read_results(_DOCS / "study.json"), side)
     assert (_DOCS / "study.md").read_text(encoding="utf-8") == page
     for name, curve in curves.items():
         assert (_DOCS / name).read_text(encoding="utf-8") == curve

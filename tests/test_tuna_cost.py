@@ -54,6 +54,28 @@ def test_ratios_are_those_of_turns_whose_order_changes(monkeypatch):
     assert calls[6:] == ["tags", "plain", "longer", "plain", "longer", "tags"]
 
 
+@pytest.mark.parametrize("retrieval", [True, False])
+def test_each_first_token_embeds_its_tags_anew_and_asks_the_next_picture(tmp_path, retrieval):
+    model = make_model(PRESETS["tiny"], "cpu").eval()
+    store = tuna_cost.make_datastore(tmp_path, 300, 32)
+    queries = Collection("clip", 300, 32).queries(2)
+    asked, embedded = [], []
+
+    class Watched:
+        def query(self, query, k):
+            asked.append(query.tolist())
+            return store.query(query, k)
+
+    model.model.clip_text.tower.register_forward_hook(lambda *_: embedded.append(1))
+    data = inputs(model, 8, 3, "cpu")
+    answer = tuna_cost.first_token(model, data, Watched() if retrieval else None, queries)
+    for _ in range(3):
+        answer()
+    assert len(embedded) == 3
+    expected = [queries[i : i + 1].tolist() for i in (0, 1, 0)]
+    assert asked == (expected if retrieval else [])
+
+
 def test_a_step_has_gradients_where_training_has_them():
     model = make_model(PRESETS["tiny"], "cpu").train()
     tuna_cost.training_step(model, inputs(model, 8, 3, "cpu"))()

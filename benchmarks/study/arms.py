@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
+from tagmine.errors import ConfigurationError
 from tuna_model.controls import CONTROLS, Control
 
 # Cosines of the demo encoder's tags with a picture lie a few tenths apart. With the paper's
@@ -68,6 +70,21 @@ ARMS = (
         curves=("noise",),
     ),
 )
+
+
+def trained_arms(names: Sequence[str] | None = None) -> list[Arm]:
+    """The arms of those names, or all, that are trained by themselves.
+
+    Raises:
+        ConfigurationError: for a name of no such arm.
+    """
+    trained = {arm.name: arm for arm in ARMS if not arm.trained_as}
+    for name in names or ():
+        if name not in trained:
+            raise ConfigurationError(
+                f"{name!r} is no arm that is trained by itself. Give some of {', '.join(trained)}."
+            )
+    return [trained[name] for name in names or trained]
 
 
 def arm_named(name: str) -> Arm:

@@ -79,7 +79,8 @@ def greedy_answers(
 
     The right answer is put in, and the most probable token at each of its places looked at: as
     long as all so far were right, greedy decoding stands at the same place. So one pass tells
-    what `generate` would, which a test holds.
+    whether `generate` would say that answer and end. A test holds it for answers that are right,
+    wrong, and right but for their last word, and that the first token is `generate`'s.
 
     Args:
         items: row of the picture, anything, and the question.

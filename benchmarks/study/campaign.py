@@ -17,6 +17,13 @@ import torch
 from benchmarks.study.alignment import align
 from benchmarks.study.arms import ARMS, Arm, arm_named
 from benchmarks.study.asking import ask
+from benchmarks.study.counting import (
+    captions_name,
+    first_tag_names,
+    named_by_counting,
+    questions_asked,
+    told_share,
+)
 from benchmarks.study.kinds import KindSplit, check_rows, pool_scenes, split_kinds, test_scenes
 from benchmarks.study.language_model import train_language_model
 from benchmarks.study.lookups import (
@@ -294,6 +301,8 @@ def gather(work: Path, settings: Settings, world: World) -> Results:
     streets = sum(scene.domain == "street" for scene in scenes)
     lookups = world.lookups
     found = {c: right_kind_share(scenes, told) for c, told in lookups.test.items()}
+    seeds = sorted({run.seed for run in runs})
+    told = lookups.test[MAIN]
     facts = {
         "llama": json.loads((world.llama / "scores.json").read_text()),
         "test": {"street": streets, "fashion": len(scenes) - streets},
@@ -307,6 +316,10 @@ def gather(work: Path, settings: Settings, world: World) -> Results:
         },
         "retrieval": found,
         "tagger": right_kind_share(scenes, tagger_tags(world.test, lookups.vocabulary, settings)),
+        "captions": told_share(scenes, told, captions_name),
+        "first tag": told_share(scenes, told, first_tag_names),
+        "counting": named_by_counting(scenes, lookups.test, seeds),
+        "questions": questions_asked(scenes, seeds),
     }
     return Results(dataclasses.asdict(settings), facts, tuple(runs))
 

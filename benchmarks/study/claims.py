@@ -10,7 +10,7 @@ from benchmarks.study.statistics import Estimate
 
 # Half of the tags wrong: "noisy retrieval" of the claim about the tuner.
 NOISY = "wrong tags 0.5"
-# Two arms whose naming differs by less are "about equal".
+# Two arms whose naming differs by less are "about equal"; one that is lower by less is "not below".
 EQUAL_WITHIN = 0.05
 
 

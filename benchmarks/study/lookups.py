@@ -64,7 +64,7 @@ def look_up_all(folder: Path, stores: Stores, test: Features, settings: Settings
         found = look_up_blurred(street, test.vectors, settings, noise, path)
         by_condition[f"{ENCODER} {noise:g}"] = found
     return Lookups(
-        by_condition | _with_wrong_tags(by_condition[MAIN], vocabulary(street), settings),
+        by_condition | with_wrong_tags(by_condition[MAIN], vocabulary(street), settings),
         vocabulary(street),
     )
 
@@ -75,7 +75,7 @@ def vocabulary(datastore: Datastore) -> tuple[str, ...]:
     return tuple(sorted({text for batch in batches for text in batch.column("text").to_pylist()}))
 
 
-def _with_wrong_tags(
+def with_wrong_tags(
     found: Sequence[Retrieval], texts: Sequence[str], settings: Settings
 ) -> dict[str, list[Retrieval]]:
     """Each share of wrong tags; a tag that is replaced at one share is so at every larger one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,11 @@ class Results:
         """Mean and interval of the first (arm, condition) minus the second, seed by seed."""
         return paired(self.values(*first, group, measure), self.values(*second, group, measure))
 
+    def part(self, arms: Collection[str], seeds: Collection[int]) -> Results:
+        """The runs of these arms with these seeds alone."""
+        runs = tuple(run for run in self.runs if run.arm in arms and run.seed in seeds)
+        return dataclasses.replace(self, runs=runs)
+
     def conditions(self, arm: str) -> Sequence[str]:
         """Conditions under which an arm was asked, in order."""
         return list(next(run.scores for run in self.runs if run.arm == arm))
@@ -93,18 +98,42 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def _write(path: Path, record: Run | Results) -> None:
+    _write_text(path, dataclasses.asdict(record))
+
+
+def _write_text(path: Path, record: Any) -> None:
     unfinished = path.with_suffix(".tmp")
     # Conditions and groups keep their order.
-    text = json.dumps(_rounded(dataclasses.asdict(record)), indent=1)
+    text = json.dumps(_rounded(record), indent=1)
     unfinished.write_text(text + "\n", encoding="utf-8")
     unfinished.replace(path)
 
 
 def read_results(path: Path) -> Results:
     """Read what `write_results` wrote."""
-    record = json.loads(path.read_text(encoding="utf-8"))
+    return _results(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _results(record: dict[str, Any]) -> Results:
     runs = tuple(Run(**run) for run in record["runs"])
     return Results(record["settings"], record["facts"], runs)
+
+
+def keep_side(path: Path, results: Results) -> None:
+    """Keep a side study in the file of all of them, in place of one of as many tuning steps."""
+    kept = [one for one in read_side(path) if _steps(one) != _steps(results)]
+    _write_text(path, [dataclasses.asdict(one) for one in sorted([*kept, results], key=_steps)])
+
+
+def read_side(path: Path) -> list[Results]:
+    """Side studies by ascending tuning steps; none where there is no file."""
+    if not path.exists():
+        return []
+    return [_results(record) for record in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _steps(results: Results) -> int:
+    return results.settings["tuning_steps"]
 
 
 def _rounded(value: Any) -> Any:
