@@ -4,16 +4,31 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test engines faults fuzz bench bench-index study tags-page lint clean
+.PHONY: setup lock demo test engines image-check faults fuzz bench bench-index bench-scale study tags-page lint clean
 
 setup: .venv/ready
 
-.venv/ready: pyproject.toml setup.py requirements.lock
+.venv/ready: pyproject.toml setup.py requirements-test.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --requirement requirements.lock
+	$(BIN)/python -m pip install --require-hashes --requirement requirements-test.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# What the image installs goes into requirements.lock, what `make setup` does into
+# requirements-test.lock: versions and hashes, those that are there kept. A plain NAME==VERSION
+# that somebody added to either is kept, too. UPGRADE=--upgrade moves all, UPGRADE='-P NAME' one.
+COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-annotate --custom-compile-command "make lock" $(UPGRADE) --extra s3
+lock: .venv-lock/bin/uv
+	$(COMPILE) --extra test $(if $(UPGRADE),,--constraint requirements.lock) \
+	  --output-file requirements-test.lock
+	$(COMPILE) --constraint requirements-test.lock --output-file requirements.lock
+
+.venv-lock/bin/uv: Makefile
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet uv==0.13.9
 	touch $@
 
 demo: setup
@@ -27,6 +42,10 @@ test: setup lint
 engines: setup
 	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
 	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py
+
+# The Dockerfile, built by buildah on bases that are made here, and used; needs root and 10 GB.
+image-check: setup
+	$(BIN)/python -m campaigns.image
 
 # Processes killed at random moments; docs/reliability.md.
 KILLS ?= 100
@@ -42,6 +61,7 @@ fuzz: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
 
 bench: setup
 	$(BIN)/python -m benchmarks
@@ -57,6 +77,12 @@ bench-index: setup
 	$(BIN)/python -m benchmarks.index_search --count 1000000 --key IVF2048,PQ32x8 --threads 1
 	$(BIN)/python -m benchmarks.index_memory --counts 250000 1000000 4000000
 	$(BIN)/python -m benchmarks.take_out_memory --counts 250000 1000000
+
+# docs/scale.md: hours, 4 GB of memory for SCALE, and 1.2 GB more there for the shards.
+SHARDS ?= 100000
+SCALE ?= /dev/shm/tagmine-scale
+bench-scale: setup
+	$(BIN)/python -m benchmarks.scale --shards $(SHARDS) --work $(SCALE) --out scale-$(SHARDS).json
 
 # docs/study.md: under half an hour on two quiet cores. Stages that are finished are kept in study-out.
 study: setup

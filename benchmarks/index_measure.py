@@ -55,7 +55,7 @@ def run_measured(command: Sequence[object], threads: int) -> tuple[Cost, dict]:
         while not ended:
             ended, status, usage = os.wait4(child.pid, os.WNOHANG)
             # Not ru_maxrss: it begins with what this process had when it made the child.
-            peak = max(peak, _kibibytes(child.pid, "VmHWM") * 1024)
+            peak = max(peak, kibibytes(child.pid, "VmHWM") * 1024)
             time.sleep(0.01)
         wall = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -69,7 +69,7 @@ def run_measured(command: Sequence[object], threads: int) -> tuple[Cost, dict]:
     return cost, json.loads(lines[-1])
 
 
-def _kibibytes(process: int | str, field: str) -> int:
+def kibibytes(process: int | str, field: str) -> int:
     """A line of a process's status that counts memory; 0 when the process has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
@@ -173,7 +173,7 @@ class AnonymousPeak:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._SECONDS):
-            self.bytes = max(self.bytes, _kibibytes("self", "RssAnon") * 1024)
+            self.bytes = max(self.bytes, kibibytes("self", "RssAnon") * 1024)
 
 
 def mebibytes(count: float) -> str:

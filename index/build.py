@@ -16,12 +16,11 @@ from index.factory import VECTORS_PER_SHARD, list_count
 from index.files import IndexFileCard, read_card, read_index, write_index
 from index.gpu import ListAssigner, plan_gpus
 from index.shards import inverted_lists_of, transform
-from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.embeddings import EmbeddingsPart, EmbeddingsParts
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
     FORMAT_VERSION,
     TRAINED_INDEX,
-    embeddings_path,
     index_shard_path,
     rejects_path,
     remove_file,
@@ -113,10 +112,10 @@ def fill_shard(
         DatastoreError: when a part or the trained index is missing or damaged.
     """
     target = root / index_shard_path(plan.shard)
-    opened = [open_embeddings(root / embeddings_path(part)) for part in plan.parts]
+    opened = EmbeddingsParts(root, plan.parts)
     known = [read_tag_ids(root / tags_path(part)) for part in plan.parts]
     trained_sha256 = file_sha256(root / TRAINED_INDEX)
-    hashes = [part.footer.rows_sha256 for part in opened]
+    hashes = [footer.rows_sha256 for footer in opened.footers]
     kept = [fingerprint(ids.tolist()) for ids in known]
     limit = [] if min_clip_score is None else [min_clip_score]
     maker = fingerprint("fill", trained_sha256, list(plan.parts), hashes, kept, *limit)

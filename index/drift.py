@@ -12,8 +12,8 @@ from index.factory import list_count
 from index.files import read_card, read_index
 from index.shards import inverted_lists_of, transform
 from index.training import sample_rows
-from tagmine.embeddings import EmbeddingsPart, open_embeddings
-from tagmine.layout import TRAINED_INDEX, embeddings_path
+from tagmine.embeddings import EmbeddingsParts
+from tagmine.layout import TRAINED_INDEX
 from tagmine.manifest import DriftCard
 
 SAMPLED = 8192
@@ -38,10 +38,10 @@ def measure_drift(root: Path, parts: Sequence[int]) -> DriftCard | None:
     trained = read_card(root / TRAINED_INDEX)
     if trained is None or not trained.vectors or set(trained.parts) == set(parts):
         return None
-    opened = [open_embeddings(root / embeddings_path(part)) for part in parts]
-    old = _sample([part for part in opened if part.footer.part in trained.parts])
-    added = _sample([part for part in opened if part.footer.part not in trained.parts])
-    everything = _sample(opened)
+    known = set(trained.parts)
+    old = _sample(EmbeddingsParts(root, [part for part in parts if part in known]))
+    added = _sample(EmbeddingsParts(root, [part for part in parts if part not in known]))
+    everything = _sample(EmbeddingsParts(root, parts))
     if not len(added):
         return None
     index = read_index(root / TRAINED_INDEX)
@@ -78,8 +78,8 @@ def advise(drift: DriftCard, trained_rows: int, rows: int) -> str | None:
     return "; ".join(reasons) or None
 
 
-def _sample(parts: Sequence[EmbeddingsPart]) -> np.ndarray:
-    count = sum(len(part.ids) for part in parts)
+def _sample(parts: EmbeddingsParts) -> np.ndarray:
+    count = sum(parts.rows)
     if not count:
         return np.empty((0, 0), np.float32)
     sample = sample_rows(parts, min(SAMPLED, count))

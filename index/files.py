@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import faiss
@@ -14,6 +16,10 @@ from tagmine.parts import file_sha256
 
 # What FAISS keeps for the lists of an index before anything is in them.
 _SMALLEST_LIMIT = 1 << 20
+# FAISS checks the size of a table that no file holds, also where none will be made: of a product
+# quantizer, 256 numbers for each list and each piece of a vector, of whose numbers the file has one
+# for each list at least.
+_TABLE_GROWTH = 256
 # FAISS's limits are of the whole process.
 _limits = threading.Lock()
 
@@ -76,8 +82,8 @@ def read_index(path: Path, flags: int = 0, lists_beside: bool = False) -> faiss.
     """An index file as FAISS reads it, if it holds what it says that it holds.
 
     Each array in it is at most as large as the file, since the file would hold it, and so is each
-    number of things that FAISS goes through. By itself FAISS allocates up to a terabyte because a
-    header says so.
+    number of things that FAISS goes through; for a product quantizer 256 times as large. By itself
+    FAISS allocates up to a terabyte because a header says so.
 
     Args:
         path: the file.
@@ -88,14 +94,36 @@ def read_index(path: Path, flags: int = 0, lists_beside: bool = False) -> faiss.
         RuntimeError: when FAISS cannot read it, or its lists are in another file.
     """
     size = max(path.stat().st_size, _SMALLEST_LIMIT)
-    with _limits:
-        faiss.set_deserialization_vector_byte_limit(size)
-        faiss.set_deserialization_loop_limit(size)
-        # A file may name another that its lists are in: not one of another folder.
-        index = faiss.read_index(str(path), flags | faiss.IO_FLAG_ONDISK_SAME_DIR)
+    # A file may name another that its lists are in: not one of another folder.
+    flags |= faiss.IO_FLAG_ONDISK_SAME_DIR
+    try:
+        with _limited_to(size):
+            index = faiss.read_index(str(path), flags)
+    except RuntimeError as error:
+        if "precomputed_table" not in str(error):
+            raise
+        with _limited_to(_TABLE_GROWTH * size):
+            index = faiss.read_index(str(path), flags)
     if not lists_beside and _lists_elsewhere(index):
         raise RuntimeError("its lists are in another file")
     return index
+
+
+@contextlib.contextmanager
+def _limited_to(size: int) -> Iterator[None]:
+    """Let FAISS allocate no more at once; afterwards, whoever else uses it has its own limits."""
+    with _limits:
+        before = (
+            faiss.get_deserialization_vector_byte_limit(),
+            faiss.get_deserialization_loop_limit(),
+        )
+        faiss.set_deserialization_vector_byte_limit(size)
+        faiss.set_deserialization_loop_limit(size)
+        try:
+            yield
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before[0])
+            faiss.set_deserialization_loop_limit(before[1])
 
 
 def _lists_elsewhere(index: faiss.Index) -> bool:

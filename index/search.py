@@ -23,7 +23,7 @@ from index.tag_rows import read_tag_rows
 from tagmine.embeddings import EmbeddingsPart, open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import part_of
-from tagmine.manifest import FileCard, Manifest, read_manifest
+from tagmine.manifest import Manifest, PartCard, read_manifest
 from tagmine.opened import local_folder
 from tagmine.parts import PartFooter
 from tagmine.vocabulary import Vocabulary, open_vocabulary
@@ -31,6 +31,8 @@ from tagmine.vocabulary import Vocabulary, open_vocabulary
 if TYPE_CHECKING:
     from index.encoder import Encoder
 
+# A process of Linux maps 65,530 files by default; a datastore may have more parts.
+MAX_MAPPED_PARTS = 16_384
 _READERS = 8
 
 
@@ -60,8 +62,8 @@ class Datastore(Asking):
         return self.manifest.live_images
 
     @cached_property
-    def _part_cards(self) -> dict[int, FileCard]:
-        return {part.part: part.tags for part in self.manifest.parts}
+    def _part_cards(self) -> dict[int, PartCard]:
+        return {part.part: part for part in self.manifest.parts}
 
     @cached_property
     def _parts_by_source(self) -> dict[str, int]:
@@ -207,15 +209,16 @@ class Datastore(Asking):
             DatastoreError: when the datastore has no such part, or it is damaged.
         """
         if part not in self._parts:
-            card = {p.part: p.embeddings for p in self.manifest.parts}.get(part)
-            if card is None:
+            if part not in self._part_cards:
                 raise DatastoreError(
                     f"{self.root} has no part {part}, which is the upper half of an id. Ask for "
                     "ids that a search of this datastore gave."
                 )
-            opened = open_embeddings(self.root / card.path)
+            opened = open_embeddings(self.root / self._part_cards[part].embeddings.path)
             self._check_maker(opened.footer, self.manifest.encoder.maker)
             check_unit_norm(opened)
+            if len(self._parts) >= MAX_MAPPED_PARTS:
+                del self._parts[next(iter(self._parts))]
             self._parts[part] = opened
         return self._parts[part]
 
@@ -261,7 +264,7 @@ class Datastore(Asking):
         return found
 
     def _read_rows(self, part: int, ids: Sequence[int]) -> list[dict]:
-        path = self.root / self._part_cards[part].path
+        path = self.root / self._part_cards[part].tags.path
         maker = self.manifest.tagger.maker
         return read_tag_rows(path, ids, lambda footer: self._check_maker(footer, maker))
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from index.opening import REPAIR
 from tagmine.errors import DatastoreError
-from tagmine.parts import PartFooter, parse_footer
+from tagmine.parts import PartFooter, check_claims, parse_footer
 
 
 def read_tag_rows(
@@ -31,6 +31,7 @@ def read_tag_rows(
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as opened:
+            check_claims(opened.metadata)
             accept(parse_footer(path, opened.metadata.metadata))
             wanted = pa.array(ids, pa.int64())
             found = []

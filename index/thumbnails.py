@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,23 +78,18 @@ def make_thumbnails(
         return PartResult(source.part, False, finished)
     footer = _footer_of(embeddings.footer, maker)
     wanted = set(embeddings.ids.tolist())
+    limits = {key: ImageLimits().max_bytes for key in fields.image_keys}
     with atomic_path(target) as temporary, open_source(source) as stream:
-        schema = THUMBNAILS_SCHEMA
-        with pq.ParquetWriter(
-            temporary, schema, compression="none", write_page_checksum=True
-        ) as writer:
-            limits = {key: ImageLimits().max_bytes for key in fields.image_keys}
-            rows: list[tuple[int, bytes]] = []
+
+        def pictures() -> Iterator[tuple[int, bytes]]:
             for sample in read_samples(stream, fields, limits):
                 row_id = sample_id(source.part, sample.position)
                 if row_id in wanted:
                     member = next(k for k in fields.image_keys if k in sample.members)
-                    rows.append((row_id, shrink(sample.members[member], side)))
-                if len(rows) == _GROUP_ROWS:
-                    _write_group(writer, rows)
+                    yield row_id, shrink(sample.members[member], side)
                     report(stream.bytes_read, sample.position + 1)
-            _write_group(writer, rows)
-            writer.add_key_value_metadata(footer.to_metadata())
+
+        _write(temporary, pictures(), footer)
         if stream.drain() != footer.source_sha256:
             raise DatastoreError(
                 f"{source.url} has changed since it was embedded. Run tagmine build again."
@@ -101,11 +97,42 @@ def make_thumbnails(
     return PartResult(source.part, True, footer)
 
 
-def _write_group(writer: pq.ParquetWriter, rows: list[tuple[int, bytes]]) -> None:
-    if rows:
-        ids, pictures = zip(*rows, strict=True)
-        writer.write_table(pa.table([pa.array(ids), pa.array(pictures)], schema=writer.schema))
-        rows.clear()
+def strike_thumbnails(root: Path, part: int, struck: np.ndarray) -> None:
+    """Rewrite a part's thumbnails, if it has any, without some images.
+
+    Args:
+        root: the datastore's folder, where the part's embeddings are without them already.
+        part: its number.
+        struck: int64 [n], ids.
+
+    Raises:
+        DatastoreError: when they cannot be read.
+    """
+    target = root / thumbnails_path(part)
+    if not target.exists():
+        return
+    maker = read_thumbnails_footer(target).maker
+    gone = set(struck.tolist())
+    rows = (
+        (row_id, picture)
+        for table in _groups(target)
+        for row_id, picture in zip(*(column.to_pylist() for column in table.columns), strict=True)
+        if row_id not in gone
+    )
+    footer = _footer_of(open_embeddings(root / embeddings_path(part)).footer, maker)
+    with atomic_path(target) as temporary:
+        _write(temporary, rows, footer)
+
+
+def _write(path: Path, rows: Iterator[tuple[int, bytes]], footer: PartFooter) -> None:
+    with pq.ParquetWriter(
+        path, THUMBNAILS_SCHEMA, compression="none", write_page_checksum=True
+    ) as writer:
+        while group := list(itertools.islice(rows, _GROUP_ROWS)):
+            ids, pictures = zip(*group, strict=True)
+            columns = [pa.array(ids), pa.array(pictures)]
+            writer.write_table(pa.table(columns, schema=THUMBNAILS_SCHEMA))
+        writer.add_key_value_metadata(footer.to_metadata())
 
 
 def _footer_of(embedded: PartFooter, maker: str) -> PartFooter:
@@ -118,39 +145,6 @@ def _belong_together(thumbnails: PartFooter, embedded: PartFooter) -> bool:
     """Whether the thumbnails are of the very images that were embedded."""
     names = ("part", "source", "source_sha256", "samples", "written")
     return all(getattr(thumbnails, name) == getattr(embedded, name) for name in names)
-
-
-def strike_thumbnails(root: Path, part: int, removed: np.ndarray) -> None:
-    """Rewrite a part's thumbnails, if it has any, without some images, after its embeddings.
-
-    Args:
-        root: the datastore's folder.
-        part: which part.
-        removed: int64 [n], ids.
-
-    Raises:
-        DatastoreError: for a file that is damaged.
-    """
-    path = root / thumbnails_path(part)
-    if not path.is_file():
-        return
-    embedded = open_embeddings(root / embeddings_path(part)).footer
-    footer = _footer_of(embedded, read_thumbnails_footer(path).maker)
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(
-            temporary, THUMBNAILS_SCHEMA, compression="none", write_page_checksum=True
-        ) as writer,
-    ):
-        rows: list[tuple[int, bytes]] = []
-        for table in _groups(path):
-            kept = table.filter(pa.array(~np.isin(table.column("id").to_numpy(), removed)))
-            for row in kept.to_pylist():
-                rows.append((row["id"], row["jpeg"]))
-                if len(rows) == _GROUP_ROWS:
-                    _write_group(writer, rows)
-        _write_group(writer, rows)
-        writer.add_key_value_metadata(footer.to_metadata())
 
 
 def read_thumbnails_footer(path: Path) -> PartFooter:

@@ -12,9 +12,9 @@ from index import gpu
 from index.factory import create_index, list_count
 from index.files import IndexFileCard, read_card, write_card, write_index
 from index.spec import DEFAULT_TRAINING_BYTES, training_size
-from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.embeddings import EmbeddingsParts
 from tagmine.errors import ConfigurationError, DatastoreError
-from tagmine.layout import FORMAT_VERSION, TRAINED_INDEX, embeddings_path
+from tagmine.layout import FORMAT_VERSION, TRAINED_INDEX
 from tagmine.manifest import fingerprint
 
 _SEED = 20240610
@@ -52,9 +52,9 @@ def train_index(
     grown = kept is not None and set(kept.parts) != set(parts)
     if kept is not None and (grown or kept.thinned) and not retrain:
         return False
-    opened = [open_embeddings(root / embeddings_path(part)) for part in parts]
-    dim = opened[0].dim
-    count = sum(len(part.ids) for part in opened)
+    opened = EmbeddingsParts(root, parts)
+    dim = opened.dim
+    count = sum(opened.rows)
     index = create_index(index_key, dim)
     size = training_size(index_key, list_count(index), count, max_bytes // (4 * dim))
     if kept is not None and not grown and not kept.thinned and kept.vectors == size:
@@ -74,29 +74,29 @@ def current_training(root: Path, parts: Sequence[int], index_key: str) -> IndexF
     card = read_card(root / TRAINED_INDEX)
     if card is None or card.index_key != index_key or not set(card.parts) <= set(parts):
         return None
-    opened = [open_embeddings(root / embeddings_path(part)) for part in card.parts]
+    opened = EmbeddingsParts(root, card.parts)
     return card if card.maker == _maker(index_key, opened, card.vectors) else None
 
 
-def _maker(index_key: str, parts: Sequence[EmbeddingsPart], size: int) -> str:
+def _maker(index_key: str, parts: EmbeddingsParts, size: int) -> str:
     # Not FAISS's version: a training stays valid under the next, and all shards hang on it.
-    rows = [(part.footer.part, part.footer.rows_sha256) for part in parts]
+    rows = [(footer.part, footer.rows_sha256) for footer in parts.footers]
     return fingerprint("train", index_key, rows, size, _SEED)
 
 
-def sample_rows(parts: Sequence[EmbeddingsPart], size: int, seed: int = _SEED) -> np.ndarray:
+def sample_rows(parts: EmbeddingsParts, size: int, seed: int = _SEED) -> np.ndarray:
     """A uniform sample of rows without replacement, float32 [size, dim], seeded."""
-    sample = np.empty((size, parts[0].dim), np.float32)
+    sample = np.empty((size, parts.dim), np.float32)
     filled = 0
-    for part, rows in zip(parts, _draw(parts, size, seed), strict=True):
+    for part, rows in zip(parts, _draw(parts.rows, size, seed), strict=True):
         sample[filled : filled + len(rows)] = part.vectors[rows]
         filled += len(rows)
     return sample
 
 
-def _draw(parts: Sequence[EmbeddingsPart], size: int, seed: int) -> list[np.ndarray]:
+def _draw(counts: Sequence[int], size: int, seed: int) -> list[np.ndarray]:
     """The rows of each part that are in the sample, ascending."""
-    ends = np.cumsum([len(part.ids) for part in parts])
+    ends = np.cumsum(counts)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(ends[-1], size=size, replace=False, shuffle=False))
     starts = np.concatenate([[0], ends[:-1]])
@@ -114,7 +114,7 @@ def thin_training(root: Path, thinned: int) -> None:
     card = read_card(root / TRAINED_INDEX)
     if card is None or not thinned:
         return
-    opened = [open_embeddings(root / embeddings_path(part)) for part in card.parts]
+    opened = EmbeddingsParts(root, card.parts)
     maker = _maker(card.index_key, opened, card.vectors)
     thinner = dataclasses.replace(card, maker=maker, thinned=card.thinned + thinned)
     write_card(root / TRAINED_INDEX, thinner)
@@ -138,6 +138,6 @@ def trained_ids(root: Path) -> np.ndarray | None:
         return np.empty(0, np.int64)
     if card.thinned:
         return None
-    opened = [open_embeddings(root / embeddings_path(part)) for part in card.parts]
-    drawn = _draw(opened, card.vectors, _SEED)
+    opened = EmbeddingsParts(root, card.parts)
+    drawn = _draw(opened.rows, card.vectors, _SEED)
     return np.sort(np.concatenate([p.ids[rows] for p, rows in zip(opened, drawn, strict=True)]))

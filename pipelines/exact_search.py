@@ -106,6 +106,7 @@ class _Held:
 
     def __init__(self, root: Path) -> None:
         self.manifest = read_manifest(root)
+        self.parts = {part.part: part for part in self.manifest.parts}
         self.removed = removed_of(root, self.manifest)
 
 
@@ -113,7 +114,7 @@ def _scan(number: int, job: ExactJob, shared: Shared) -> Scan:
     queries = np.load(Path(job.scratch) / QUERIES, mmap_mode="r")
     root = Path(job.root)
     held = _held(job, shared)
-    card = next(part for part in held.manifest.parts if part.part == number)
+    card = held.parts[number]
     try:
         embeddings = open_embeddings(root / card.embeddings.path)
         kept = indexed_rows(root, card, held.removed)

@@ -27,7 +27,7 @@ from pipelines.options import IndexOptions
 from pipelines.progress import Watch, failure_folder, recorded
 from pipelines.runner import check_runner, is_local, run_job
 from pipelines.summary import print_count, print_vocabulary
-from tagmine.embeddings import EmbeddingsPart, open_embeddings
+from tagmine.embeddings import EmbeddingsParts
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import (
     ENCODER_PIN,
@@ -158,8 +158,8 @@ def index(
     read_pin(root / TAGGER_PIN, TaggerPin, "mine")
     read_pin(root / ENCODER_PIN, EncoderPin, "embed")
     _check_stages(root, sources)
-    parts = [open_embeddings(root / embeddings_path(source.part)) for source in sources]
-    rows = [(part.footer.part, part.footer.written) for part in parts]
+    parts = EmbeddingsParts(root, [source.part for source in sources])
+    rows = [(footer.part, footer.written) for footer in parts.footers]
     count = sum(written for _, written in rows)
     if count == 0:
         raise ConfigurationError(
@@ -170,7 +170,7 @@ def index(
     published = _published(root)
     index_key, reason = _choose(options, root, parts, allowed)
     console.print(f"index  {reason}", highlight=False)
-    dim = parts[0].dim
+    dim = parts.dim
     _prepare(options, index_key, dim, console)
     plans = _plan(rows, index_key, dim, published)
     limit = options.min_clip_score
@@ -255,24 +255,24 @@ def _check_stages(root: Path, sources: Sequence[Source]) -> None:
             )
 
 
-def _check_scores(options: IndexOptions, root: Path, parts: Sequence[EmbeddingsPart]) -> None:
+def _check_scores(options: IndexOptions, root: Path, parts: EmbeddingsParts) -> None:
     if options.min_clip_score is None:
         return
     unmeasured = [part.footer.source for part in parts if part.clip_scores() is None]
     if unmeasured:
         raise ConfigurationError(
             f"--min-clip-score {options.min_clip_score:g}: the CLIP scores of {len(unmeasured):,} "
-            f"of {len(parts):,} shards of {root} were not measured, the first being "
+            f"of {len(parts.rows):,} shards of {root} were not measured, the first being "
             f"{unmeasured[0]}. Run tagmine embed --clip-scores with every shard first; it embeds "
             "them again."
         )
 
 
 def _choose(
-    options: IndexOptions, root: Path, parts: Sequence[EmbeddingsPart], allowed: int
+    options: IndexOptions, root: Path, parts: EmbeddingsParts, allowed: int
 ) -> tuple[str, str]:
     """The factory string, and one line that says why."""
-    count, dim = sum(part.footer.written for part in parts), parts[0].dim
+    count, dim = sum(parts.rows), parts.dim
     training = parse_bytes(options.max_training_memory)
     if options.index_key is None:
         kept = None if options.retrain else _kept_key(root, parts, allowed)
@@ -290,20 +290,20 @@ def _choose(
     )
 
 
-def _kept_key(root: Path, parts: Sequence[EmbeddingsPart], allowed: int) -> tuple[str, str] | None:
+def _kept_key(root: Path, parts: EmbeddingsParts, allowed: int) -> tuple[str, str] | None:
     """The key of an index that was trained on these parts or some of them, while it still fits."""
     card = read_card(root / TRAINED_INDEX)
-    numbers = [part.footer.part for part in parts]
+    numbers = [footer.part for footer in parts.footers]
     if card is None or current_training(root, numbers, card.index_key) is None:
         return None
-    count, dim = sum(part.footer.written for part in parts), parts[0].dim
+    count, dim = sum(parts.rows), parts.dim
     shards = math.ceil(count / vectors_per_shard(card.index_key, dim))
     size = predict_bytes(card.index_key, dim, count, shards)
     outgrown = card.index_key == "Flat" and count >= FLAT_BELOW
     if size > allowed or outgrown:
         return None
     held = len(set(card.parts) & set(numbers))
-    on = f"{held:,} of now {len(parts):,} shards" if held < len(parts) else "these shards"
+    on = f"{held:,} of now {len(numbers):,} shards" if held < len(numbers) else "these shards"
     return card.index_key, (
         f"{card.index_key}: kept as trained on {on}; {count:,} vectors, about "
         f"{size / 2**20:,.0f} MiB; --retrain chooses and trains anew"

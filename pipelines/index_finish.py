@@ -74,7 +74,7 @@ def _with_drift(root: Path, manifest: Manifest, index: IndexCard, console: Conso
         f"{drift.trained_imbalance:.2f}, now {drift.imbalance:.2f}",
         highlight=False,
     )
-    trained = read_card(root / TRAINED_INDEX).parts
+    trained = set(read_card(root / TRAINED_INDEX).parts)
     known = [part.stages["embed"].written for part in manifest.parts if part.part in trained]
     reasons = advise(drift, sum(known), sum(rows))
     if reasons:

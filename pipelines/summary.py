@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from tagmine.annotations import AnnotationCounts, AnnotationTable
-from tagmine.embeddings import open_embeddings
+from tagmine.embeddings import EmbeddingsParts, open_embeddings
 from tagmine.errors import ConfigurationError
 from tagmine.layout import embeddings_path, tags_path
 from tagmine.manifest import StageCount, VocabularyCard, sum_counts
@@ -56,10 +56,13 @@ def print_stage(
 
 def print_clip_scores(console: Console, root: Path, sources: Sequence[Source]) -> None:
     """Print how the CLIP scores of the job's shards are spread, for whoever sets a limit."""
-    parts = [open_embeddings(root / embeddings_path(source.part)) for source in sources]
-    measured = [scores for part in parts if (scores := part.clip_scores()) is not None]
-    scores = np.concatenate(measured)
-    known = scores[~np.isnan(scores)]
+    # Copied, so that no part stays mapped for the sake of its column.
+    measured = [
+        scores[~np.isnan(scores)]
+        for part in EmbeddingsParts(root, [source.part for source in sources])
+        if (scores := part.clip_scores()) is not None
+    ]
+    known = np.concatenate(measured)
     if len(known):
         pairs = zip(_QUANTILES, np.quantile(known, _QUANTILES), strict=True)
         text = ", ".join(f"{share:.0%} below {score:.3f}" for share, score in pairs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from tagmine.arrow_files import read_file
 from tagmine.errors import DatastoreError
-from tagmine.layout import atomic_path
+from tagmine.layout import atomic_path, embeddings_path
 from tagmine.parts import (
     PartFooter,
     embeddings_schema,
@@ -179,6 +180,40 @@ def open_embeddings(path: Path) -> EmbeddingsPart:
             f"{path} cannot be read as an embeddings part ({type(error).__name__}: {error}). Run "
             "tagmine build again with the same shards; it makes damaged parts anew."
         ) from error
+
+
+class EmbeddingsParts:
+    """Parts of a datastore in order, each mapped only while it is looked at.
+
+    A process of Linux maps 65,530 files by default, and a datastore may have more parts.
+    """
+
+    def __init__(self, root: Path, parts: Sequence[int]) -> None:
+        self._paths = [root / embeddings_path(part) for part in parts]
+
+    def __iter__(self) -> Iterator[EmbeddingsPart]:
+        """Open one after the other.
+
+        Raises:
+            DatastoreError: for a part that is missing or damaged.
+        """
+        for path in self._paths:
+            yield open_embeddings(path)
+
+    @cached_property
+    def footers(self) -> tuple[PartFooter, ...]:
+        """What each part says of itself; read when first asked for."""
+        return tuple(part.footer for part in self)
+
+    @property
+    def dim(self) -> int:
+        """Of the first part."""
+        return open_embeddings(self._paths[0]).dim
+
+    @property
+    def rows(self) -> list[int]:
+        """How many embeddings each part has."""
+        return [footer.written for footer in self.footers]
 
 
 def _map_rows(

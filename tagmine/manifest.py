@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -14,9 +13,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION, MANIFEST, write_atomically
 from tagmine.rejects import REASONS
+from tagmine.seal import check_seal, seal
 
-# The last field: the hash of all that stands before it.
-_SEAL = b',\n "sha256": "%s"\n}\n'
 # A manifest of 100,000 parts has about 100 MB.
 MAX_MANIFEST_BYTES = 1 << 30
 
@@ -331,8 +329,7 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
     """Publish the datastore: the last thing that a build does."""
     manifest = dataclasses.replace(manifest, sha256=None)
     data = TypeAdapter(Manifest).dump_json(manifest, indent=1, exclude_defaults=True)
-    body = data.removesuffix(b"\n}")
-    write_atomically(root / MANIFEST, body + _SEAL % hashlib.sha256(body).hexdigest().encode())
+    write_atomically(root / MANIFEST, seal(data))
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -357,7 +354,7 @@ def read_manifest(root: Path) -> Manifest:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise DatastoreError(f"{path} has more than {MAX_MANIFEST_BYTES:,} bytes; it is refused.")
     data = path.read_bytes()
-    _check_seal(path, data)
+    check_seal(path, data)
     _check_version(path, data)
     try:
         return TypeAdapter(Manifest).validate_json(data)
@@ -368,16 +365,6 @@ def read_manifest(root: Path) -> Manifest:
             f"{path} is damaged: {place}: {first['msg']}. Restore it from a copy, or run tagmine "
             "build again with the same shards."
         ) from error
-
-
-def _check_seal(path: Path, data: bytes) -> None:
-    """A manifest pins every file but itself: a number in it that changed would look like any."""
-    sealed = re.search(_SEAL.replace(b"%s", b"([0-9a-f]{64})") + rb"\Z", data)
-    if sealed and hashlib.sha256(data[: sealed.start()]).hexdigest().encode() != sealed[1]:
-        raise DatastoreError(
-            f"{path} is damaged: its content does not have the sha256 that it ends with. Restore "
-            "it from a copy, or run tagmine build again with the same shards."
-        )
 
 
 def _check_version(path: Path, data: bytes) -> None:

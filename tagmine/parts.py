@@ -19,6 +19,8 @@ from tagmine.tags import Tag
 FOOTER_KEY = b"tagmine"
 # An answer decodes the row group of each neighbour: 2 ms each, against 7 ms of 8,192 rows.
 ROW_GROUP_ROWS = 2048
+# Of parts of earlier releases, too.
+_MOST_GROUP_ROWS = 8192
 # Of captions; their tags may take some times as much, and what may be unpacked more than that.
 _GROUP_CHARACTERS = 1 << 26
 MAX_GROUP_BYTES = 1 << 31
@@ -272,20 +274,24 @@ def read_tags_footer(path: Path) -> PartFooter:
     """
     try:
         metadata = pq.ParquetFile(path).metadata
-        _check_claims(metadata)
+        check_claims(metadata)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise _unreadable(path, error) from error
     return parse_footer(path, metadata.metadata)
 
 
-def _check_claims(metadata: pq.FileMetaData) -> None:
-    """A small file of a stranger may unpack to more than any memory."""
+def check_claims(metadata: pq.FileMetaData) -> None:
+    """Refuse a tags part unread: a small file of a stranger may unpack to more than any memory.
+
+    Raises:
+        ValueError: for a row group of more rows or bytes than a part has.
+    """
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        if group.num_rows > ROW_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
+        if group.num_rows > _MOST_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
             raise ValueError(
                 f"row group {number} says that it has {group.num_rows:,} rows in "
-                f"{group.total_byte_size:,} bytes; a part has up to {ROW_GROUP_ROWS:,} in "
+                f"{group.total_byte_size:,} bytes; a part has up to {_MOST_GROUP_ROWS:,} in "
                 f"{MAX_GROUP_BYTES:,}"
             )
 

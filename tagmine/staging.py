@@ -28,7 +28,7 @@ from tagmine.manifest import FileCard, Manifest, read_manifest, write_manifest
 from tagmine.removed import FOLDER as RECORDS
 
 STAGING = "staged"
-_OWNED = ("index", RECORDS)
+_OWNED = ("index", "thumbnails", RECORDS)
 
 
 def is_staged(manifest: Manifest) -> bool:
@@ -100,7 +100,7 @@ def finish_if_staged(root: Path) -> None:
 
 
 def remove_unnamed(root: Path, manifest: Manifest) -> None:
-    """Delete index files and records that the manifest does not name."""
+    """Delete index files, thumbnails and records that the manifest does not name."""
     named = {card.path for card in manifest.files()}
     for folder in _OWNED:
         for path in sorted((root / folder).glob("*")):

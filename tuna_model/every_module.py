@@ -30,18 +30,21 @@ def zero_of_tag_modules(
     """
     place = next(model.multi_modal_projector.parameters())
     config, attention = model.config, model.cross_attention
+    total = torch.zeros((), device=place.device)
     if is_partitioned(model):
         side = config.vision_config.image_size
         if images is None:
             pixels = place.new_zeros((1, 3, side, side), dtype=model.dtype)
             images = model.get_image_features(pixels, return_dict=True)
+            # The order backwards counts as much.
+            total = total + images.pooler_output[0].sum()
         word = torch.zeros((1, 1), dtype=torch.long, device=place.device)
         model.clip_text(word, torch.ones_like(word))
         global_embedding(model, images)
     queries = torch.ones((1, 1, attention.text_dim), device=place.device)
     cells = torch.ones((1, 1, attention.vision_dim), device=place.device, dtype=model.dtype)
     seen, _ = attention(queries, cells)
-    total = model.multi_modal_projector(seen).sum()
+    total = total + model.multi_modal_projector(seen).sum()
     if config.soft_token_trainable:
         total = total + model.soft_vector().sum()
     return total.float() * 0.0

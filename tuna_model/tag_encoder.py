@@ -47,7 +47,8 @@ class TagCrossAttention(nn.Module):
         self.key = nn.Linear(vision_dim, text_dim)
         self.value = nn.Linear(vision_dim, vision_dim)
         self.output = nn.Linear(vision_dim, vision_dim)
-        self.logit_scale = nn.Parameter(torch.zeros(()))
+        # DeepSpeed can neither send nor share out a weight without a dimension.
+        self.logit_scale = nn.Parameter(torch.zeros(1))
 
     def forward(
         self, queries: torch.Tensor, grid: torch.Tensor

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from index.live import indexed_rows
 from index.search import Datastore
-from index.shard_health import indexed_rows
 from tagmine.errors import DatastoreError
 from tagmine.manifest import PartCard
 from tagmine.vocabulary import MergeKey
@@ -65,7 +65,8 @@ def find_tagged(
             rows = _rows_with(table, key)
             ids = table.column("id").to_numpy()[rows]
             if len(ids) and kept is None:
-                kept = datastore.embeddings(card.part).ids[indexed_rows(datastore.root, card)]
+                live = indexed_rows(datastore.root, card, datastore.removed)
+                kept = datastore.embeddings(card.part).ids[live]
             if len(ids):
                 rows = rows[np.isin(ids, kept)]
             for place in rows.tolist():

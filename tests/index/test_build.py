@@ -234,3 +234,22 @@ def test_an_index_that_a_datastore_cannot_have_is_refused(key, says):
 def test_an_index_whose_size_nobody_knows_is_refused():
     with pytest.raises(ConfigurationError, match="its size cannot be predicted"):
         predict_bytes("IVF16(RCQ2x2),Flat", 128, 1000)
+
+
+@pytest.mark.parametrize("key", ["IVF512,PQ16x8", "IVF512_HNSW16,PQ16x8"])
+def test_an_index_whose_tables_are_larger_than_its_file_is_read(key, tmp_path):
+    from index.factory import create_index
+    from index.files import open_index, read_index
+
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(20_000, 32)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = create_index(key, 32)
+    index.train(vectors)
+    path = tmp_path / "trained.faiss"
+    faiss.write_index(index, str(path))
+    limit = faiss.get_deserialization_vector_byte_limit()
+    # 256 floats for each list and each of 16 pieces.
+    assert path.stat().st_size < 512 * 16 * 256 * 4
+    assert read_index(path).ntotal == open_index(path).ntotal == 0
+    assert faiss.get_deserialization_vector_byte_limit() == limit

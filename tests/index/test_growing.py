@@ -11,9 +11,9 @@ from index.build import ShardPlan, fill_shard, keep_shards, plan_shards
 from index.drift import advise, imbalance, measure_drift, quantization_error
 from index.publish import assemble_manifest
 from index.training import sample_rows, train_index, trained_ids
-from tagmine.embeddings import open_embeddings
+from tagmine.embeddings import EmbeddingsParts
 from tagmine.errors import ConfigurationError
-from tagmine.layout import TRAINED_INDEX, embeddings_path
+from tagmine.layout import TRAINED_INDEX
 from tagmine.manifest import read_manifest, write_manifest
 from tagmine.sources import Source, read_sources, write_sources
 
@@ -117,7 +117,7 @@ def test_a_sample_of_some_rows_is_the_same_every_time(make_datastore):
         trained.append((made.root / TRAINED_INDEX).read_bytes())
     assert '"vectors": 1024' in (made.root / "index/trained.json").read_text()
     assert trained[0] == trained[1]
-    parts = [open_embeddings(made.root / embeddings_path(part)) for part in (0, 1)]
+    parts = EmbeddingsParts(made.root, (0, 1))
     sample = sample_rows(parts, 1024)
     np.testing.assert_array_equal(sample_rows(parts, 1024), sample)
     held = {row.tobytes(): row_id for row_id, row in zip(made.ids, made.vectors, strict=True)}

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from index import open_datastore
+from index.files import read_index
 from index.ondisk import merge_on_disk
 from index.shard_health import check_shard
 from index.verify import verify_datastore
@@ -68,8 +69,9 @@ def test_an_index_whose_lists_are_in_another_file_is_refused(make_datastore, rep
     merge_on_disk(made.root, [SHARD])
     shutil.move(made.root / "index/merged.faiss", made.root / SHARD)
     repin(made.root, SHARD)
-    with pytest.raises(DatastoreError, match="its lists are in another file"):
+    with pytest.raises(DatastoreError, match=r"shard-00000\.faiss cannot be opened by FAISS"):
         open_datastore(made.root)
+    (made.root / "index/merged.ivfdata").unlink()
     with pytest.raises(DatastoreError, match="its lists are in another file"):
         verify_datastore(made.root)
     manifest = read_manifest(made.root)
@@ -98,13 +100,28 @@ def test_what_an_index_claims_costs_no_memory(make_datastore, repin, key):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 << 10
 
 
-def test_faiss_by_itself_takes_the_word_of_a_header(make_datastore):
-    """The reason for the limits: were there none, this would ask for 64 GiB."""
+def test_the_limits_hold_while_a_file_is_read_and_no_longer(make_datastore, monkeypatch):
     made = make_datastore(sizes=(60,))
-    open_datastore(made.root)
+    before = (
+        faiss.get_deserialization_vector_byte_limit(),
+        faiss.get_deserialization_loop_limit(),
+    )
+    held, read = [], faiss.read_index
+
+    def watched(*arguments):
+        held.append(faiss.get_deserialization_vector_byte_limit())
+        held.append(faiss.get_deserialization_loop_limit())
+        return read(*arguments)
+
+    monkeypatch.setattr(faiss, "read_index", watched)
+    read_index(made.root / SHARD)
     size = (made.root / SHARD).stat().st_size
-    assert faiss.get_deserialization_vector_byte_limit() == max(size, 1 << 20)
-    assert faiss.get_deserialization_loop_limit() == max(size, 1 << 20)
+    assert held == [max(size, 1 << 20)] * 2 and max(held) < before[0]
+    after = (
+        faiss.get_deserialization_vector_byte_limit(),
+        faiss.get_deserialization_loop_limit(),
+    )
+    assert after == before
 
 
 def test_a_compressed_part_is_refused_unread(make_datastore, repin):

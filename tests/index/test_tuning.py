@@ -9,8 +9,8 @@ import pytest
 from index import open_datastore, tuning
 from index.training import sample_rows
 from index.tuning import tune
-from tagmine.embeddings import open_embeddings
-from tagmine.layout import TRAINED_INDEX, embeddings_path
+from tagmine.embeddings import EmbeddingsParts
+from tagmine.layout import TRAINED_INDEX
 
 
 def recall_without_oneself(made, datastore, at, rows, nprobe, rerank):
@@ -68,8 +68,7 @@ def test_images_that_are_not_in_the_index_are_neither_query_nor_truth(make_datas
 
 def rows_not_trained_on(made, size):
     """Rows of those vectors that are not in the training sample, by their bytes."""
-    paths = sorted({embeddings_path(part) for part in (made.ids >> 32).tolist()})
-    parts = [open_embeddings(made.root / path) for path in paths]
+    parts = EmbeddingsParts(made.root, np.unique(made.ids >> 32).tolist())
     sample = {row.tobytes() for row in sample_rows(parts, size).astype(np.float16)}
     assert len(sample) == size
     return np.array([n for n, row in enumerate(made.vectors) if row.tobytes() not in sample])

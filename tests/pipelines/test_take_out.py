@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from index.explore.tagged import Place, find_tagged
+from index.pictures import shrink
 from index.search import open_datastore
 from index.shards import stored_ids
 from pipelines.main import main
@@ -59,7 +61,8 @@ def photos(tmp_path_factory, write_tar, jpeg) -> Path:
 @pytest.fixture(scope="module")
 def command(photos) -> list[str]:
     shards = [str(photos / f"{shard:05d}.tar") for shard in range(3)]
-    return ["build", *shards, "--clip-model", "demo", "--index-key", "IVF2,Flat"]
+    flags = ["--clip-model", "demo", "--index-key", "IVF2,Flat", "--thumbnails", "32"]
+    return ["build", *shards, *flags]
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +138,9 @@ def needles_of(vectors: dict[int, list[bytes]], jpeg) -> list[bytes]:
     texts = [key_of(*victim) for victim in VICTIMS] + [url_of(*victim) for victim in VICTIMS]
     texts += [*WORDS.values(), *(f"{row_id}," for row_id in vectors if row_id > 1 << 32)]
     texts += [hashlib.sha256(jpeg(ROWS + 21)).hexdigest()]
+    pictures = [shrink(jpeg(shard * ROWS + row), 32) for shard, row in VICTIMS]
     texts += [hashlib.sha256(key_of(*victim).encode()).hexdigest() for victim in VICTIMS]
-    return [text.encode() for text in texts] + sum(vectors.values(), [])
+    return [text.encode() for text in texts] + sum(vectors.values(), pictures)
 
 
 def test_after_compacting_no_byte_is_about_them(store, takedown, jpeg, capfd):
@@ -144,11 +148,13 @@ def test_after_compacting_no_byte_is_about_them(store, takedown, jpeg, capfd):
     needles = needles_of(vectors, jpeg)
     before = mentions(store, needles)
     places = {path.split("/")[0] for path, _ in before}
-    assert places >= {"tags", "embeddings", "index", "vocabulary", "report"}
+    assert places >= {"tags", "embeddings", "index", "vocabulary", "report", "thumbnails"}
     rows = {row["id"]: row for part in (0, 1, 2) for row in rows_of(store, part)}
+    assert find_tagged(open_datastore(store), ("object", "", WORDS[7]), Place(), 9).ids == (7,)
     assert main(["remove", str(store), "--keys", str(takedown)]) == 0
     assert "5 asked for, 5 found: 5 samples, of which 5 images" in capfd.readouterr().err
     hidden = open_datastore(store)
+    assert find_tagged(hidden, ("object", "", WORDS[7]), Place(), 9).ids == ()
     assert len(hidden) == 3 * ROWS - 3 - 5 and hidden.rows(list(vectors)) == {}
     assert main(["tags", str(store), "-n", "1000"]) == 0
     assert not [word for word in WORDS.values() if word in capfd.readouterr().out]

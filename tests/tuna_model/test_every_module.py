@@ -67,6 +67,7 @@ def test_with_shared_out_weights_all_batches_run_the_modules_in_one_order(
         large = [p for p in module.parameters(recurse=False) if p.ndim > 1]
         if large and "soft_token" not in name:
             module.register_forward_hook(lambda *_, name=name: ran.append(name))
+            module.register_full_backward_pre_hook(lambda *_, name=name: ran.append(f"-{name}"))
     orders = []
     for rows in (
         batch(tiny_processor, tools, "red car", "dog"),
@@ -79,4 +80,7 @@ def test_with_shared_out_weights_all_batches_run_the_modules_in_one_order(
         orders.append(list(ran))
     assert any("clip_text" in name for name in orders[0])
     assert any("vision_tower" in name for name in orders[0])
+    backward = [name for name in orders[0] if name.startswith("-")]
+    assert sum("cross_attention" in name for name in backward) == 4
+    assert sum("multi_modal_projector" in name for name in backward) == 4
     assert all(order == orders[0] for order in orders[1:])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from index.explore.options import ExploreOptions
 from index.explore.pictures import PictureCache
+from index.explore.shard_pictures import NoPictureError
 from index.explore.stores import open_stores
 from index.stack_plan import parse_stack
 from index.thumbnails import THUMBNAILS_SCHEMA
@@ -91,6 +92,25 @@ def test_they_are_shown_without_the_shards(built, tmp_path, jpeg):
     for size in ("small", "large"):
         shown = Image.open(io.BytesIO(PictureCache().get(store, 3, size)))
         assert shown.size == (32, 27)
+
+
+def test_a_picture_that_is_taken_out_is_in_no_file_any_more(built, shards, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(built, root)
+    taken, *others = pq.read_table(root / thumbnails_path(0)).to_pylist()
+    (tmp_path / "keys.txt").write_text(str(taken["id"]))
+    assert main(["remove", str(root), "--keys", str(tmp_path / "keys.txt")]) == 0
+    (store,) = open_stores(ExploreOptions(parse_stack([str(root)])))
+    with pytest.raises(NoPictureError):
+        PictureCache().get(store, taken["id"], "small")
+    assert taken["id"] not in store.samples()
+    assert main(["compact", str(root)]) == 0 == main(["verify", str(root)])
+    assert pq.read_table(root / thumbnails_path(0)).to_pylist() == others
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert not [path for path in files if taken["jpeg"] in path.read_bytes()]
+    before = (root / thumbnails_path(0)).read_bytes()
+    assert main(build(shards, root, "--thumbnails", "32")) == 0
+    assert (root / thumbnails_path(0)).read_bytes() == before
 
 
 @pytest.mark.parametrize(
