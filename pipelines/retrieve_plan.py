@@ -91,7 +91,7 @@ def _plan_instructions(root: Path, options: RetrieveOptions, path: Path) -> Retr
     starts = range(0, len(named.images), CHUNK_IMAGES)
     chunks = [named.images[start : start + CHUNK_IMAGES] for start in starts]
     sources = tuple(
-        ImageChunk(part, f"{path.stem}/{part:05d}", str(folder), images)
+        ImageChunk(part, f"{path.stem}/{part:05d}", str(folder), images=images)
         for part, images in enumerate(chunks)
     )
     found = (

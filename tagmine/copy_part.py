@@ -46,6 +46,8 @@ from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress, ignore_progress
 
 _POSITION = (1 << POSITION_BITS) - 1
+# Below what a reader takes for a row group, however long the captions.
+_GROUP_BYTES = 1 << 26
 _LOW = "low_clip_score"
 _REMOVED = "removed"
 
@@ -144,13 +146,14 @@ class _Copier:
 
     def run(self) -> PartFooter:
         copy = self._copy
+        footer = read_tags_footer(self._tags)
         embeddings = open_embeddings(self._root / copy.card.embeddings.path)
         embeddings.check_rows()
         if copy.where is not None:
             self._chosen = self._live(select_ids(self._tags, copy.where))
             if not len(self._chosen):
-                return self._footer(read_tags_footer(self._tags), 0, Counter(), copy.tags_maker)
-        tag_ids, made = self._copy_tags()
+                return self._footer(footer, 0, Counter(), copy.tags_maker)
+        tag_ids, made = self._copy_tags(footer)
         embedded = self._copy_embeddings(embeddings)
         self._write_origins(np.union1d(tag_ids, embedded), embeddings.footer.source_sha256)
         return made
@@ -175,10 +178,9 @@ class _Copier:
             pc.starts_with(keys, old), pc.binary_join_element_wise(new, within, ""), keys
         )
 
-    def _copy_tags(self) -> tuple[np.ndarray, PartFooter]:
+    def _copy_tags(self, footer: PartFooter) -> tuple[np.ndarray, PartFooter]:
         """Write tags and rejects of mine; returns the old ids of the rows, and the footer."""
         target = self._out / tags_path(self._part)
-        footer = read_tags_footer(self._tags)
         rejects, counts = self._rejects("mine", footer)
         ids = [np.empty(0, np.int64)]
         with atomic_path(target) as temporary:
@@ -198,8 +200,8 @@ class _Copier:
         """The rows of the tag table that are copied, as they are."""
         try:
             with pq.ParquetFile(self._tags, page_checksum_verification=True) as file:
-                for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS):
-                    table = pa.Table.from_batches([batch])
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group)
                     ids = table.column("id").to_numpy()
                     yield table.filter(pa.array(np.isin(ids, self._live(ids))))
         except (OSError, pa.ArrowException) as error:
@@ -323,7 +325,8 @@ def _regroup(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
-        if sum(one.num_rows for one in waiting) >= ROW_GROUP_ROWS:
+        rows, size = sum(t.num_rows for t in waiting), sum(t.nbytes for t in waiting)
+        if rows >= ROW_GROUP_ROWS or size >= _GROUP_BYTES:
             joined = pa.concat_tables(waiting)
             yield joined.slice(0, ROW_GROUP_ROWS).combine_chunks()
             waiting = [joined.slice(ROW_GROUP_ROWS)]

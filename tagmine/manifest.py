@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION, MANIFEST, write_atomically
 from tagmine.rejects import REASONS
-from tagmine.seal import check_seal, seal
+from tagmine.seal import is_intact, seal
 
 # A manifest of 100,000 parts has about 100 MB.
 MAX_MANIFEST_BYTES = 1 << 30
@@ -354,7 +354,11 @@ def read_manifest(root: Path) -> Manifest:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise DatastoreError(f"{path} has more than {MAX_MANIFEST_BYTES:,} bytes; it is refused.")
     data = path.read_bytes()
-    check_seal(path, data)
+    if not is_intact(data):
+        raise DatastoreError(
+            f"{path} is damaged: its content does not have the sha256 that it ends with. Restore "
+            "it from a copy, or run tagmine build again with the same shards."
+        )
     _check_version(path, data)
     try:
         return TypeAdapter(Manifest).validate_json(data)

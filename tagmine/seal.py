@@ -1,34 +1,21 @@
-"""A JSON object that ends with the hash of itself, as the manifest does."""
+"""The hash that a manifest ends with: it pins every file of a datastore but itself."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
 
-from tagmine.errors import DatastoreError
-
-# The last field: the hash of all that stands before it.
 _SEAL = b',\n "sha256": "%s"\n}\n'
+_SEALED = re.compile(_SEAL.replace(b"%s", b"([0-9a-f]{64})") + rb"\Z")
 
 
-def seal(data: bytes) -> bytes:
-    """An indented JSON object of a field or more, with its hash as the last field."""
-    body = data.removesuffix(b"\n}")
+def seal(record: bytes) -> bytes:
+    """A JSON object, indented by one space, with the hash of what precedes it as last field."""
+    body = record.removesuffix(b"\n}")
     return body + _SEAL % hashlib.sha256(body).hexdigest().encode()
 
 
-def check_seal(path: Path, data: bytes) -> None:
-    """Check the hash, where there is one.
-
-    A manifest pins every file but itself: a number in it that changed would look like any.
-
-    Raises:
-        DatastoreError: when it is not that of the content.
-    """
-    sealed = re.search(_SEAL.replace(b"%s", b"([0-9a-f]{64})") + rb"\Z", data)
-    if sealed and hashlib.sha256(data[: sealed.start()]).hexdigest().encode() != sealed[1]:
-        raise DatastoreError(
-            f"{path} is damaged: its content does not have the sha256 that it ends with. Restore "
-            "it from a copy, or run tagmine build again with the same shards."
-        )
+def is_intact(data: bytes) -> bool:
+    """Whether a sealed record is as it was written; true of one that has no seal."""
+    found = _SEALED.search(data)
+    return found is None or hashlib.sha256(data[: found.start()]).hexdigest().encode() == found[1]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tagmine.errors import ConfigurationError, DatastoreError
-from tagmine.parts import ROW_GROUP_ROWS, TAGS_SCHEMA
+from tagmine.parts import TAGS_SCHEMA
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,8 +49,8 @@ def select_ids(path: Path, where: str) -> np.ndarray:
 
     found = [np.empty(0, np.int64)]
     with duckdb.connect(":memory:", config=_CONFIGURATION) as engine:
-        for batch in _batches(path):
-            found.append(_matching(engine, pa.Table.from_batches([batch]), where))
+        for rows in _row_groups(path):
+            found.append(_matching(engine, rows, where))
     return np.concatenate(found)
 
 
@@ -62,10 +62,11 @@ def check_condition(where: str) -> None:
         _matching(engine, TAGS_SCHEMA.empty_table(), where)
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+def _row_groups(path: Path) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield from file.iter_batches(batch_size=ROW_GROUP_ROWS)
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
     except (OSError, pa.ArrowException) as error:
         raise DatastoreError(f"{path} cannot be read: {error}. Run tagmine mine again.") from error
 

@@ -54,10 +54,10 @@ def test_any_text_is_a_caption(text):
 
 @pytest.mark.skipif(not importlib.util.find_spec("atheris"), reason="atheris is not installed")
 def test_the_fuzzers_run_and_find_nothing():
-    command = [sys.executable, "-m", "campaigns.fuzz", "--seconds", "60", "--runs", "2000"]
+    command = [sys.executable, "-m", "campaigns.fuzz", "--seconds", "250", "--runs", "500"]
     done = subprocess.run(
-        [*command, "shard", "json"], capture_output=True, text=True, env={**os.environ}, timeout=300
+        [*command, "shard", "json"], capture_output=True, text=True, env={**os.environ}, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "no faults found" in done.stdout
-    assert done.stderr.count("stat::number_of_executed_units: 2000") == 2
+    assert done.stderr.count("stat::number_of_executed_units: 500") == 2

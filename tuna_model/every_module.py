@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def zero_of_tag_modules(
     model: TunaModel, images: BaseModelOutputWithPooling | None
 ) -> torch.Tensor:
-    """0, whose gradient reaches cross-attention, connector and LION's token where they train.
+    """0, whose gradient reaches cross-attention and connector where they train.
 
     Args:
         model: in the order of `encode_tags`, what that runs is run here.
@@ -45,6 +45,4 @@ def zero_of_tag_modules(
     cells = torch.ones((1, 1, attention.vision_dim), device=place.device, dtype=model.dtype)
     seen, _ = attention(queries, cells)
     total = total + model.multi_modal_projector(seen).sum()
-    if config.soft_token_trainable:
-        total = total + model.soft_vector().sum()
     return total.float() * 0.0

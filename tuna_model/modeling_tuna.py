@@ -88,7 +88,7 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
             module.eval()
         return self
 
-    def soft_vector(self) -> torch.Tensor:
+    def _soft_vector(self) -> torch.Tensor:
         """LION's learned vector [hidden_size]."""
         # By a call, as DeepSpeed puts a shared weight together for a module that is called.
         number = torch.zeros((), dtype=torch.long, device=self.device)
@@ -135,7 +135,7 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
         vision_feature_select_strategy: str | None = None,
         **kwargs: Any,
     ) -> tuple | LlavaModelOutputWithPast:
-        if tag_features is None and not self._has_soft_token(input_ids):
+        if tag_features is None and not self._reads_soft_token(input_ids):
             return super().forward(
                 input_ids=input_ids,
                 pixel_values=pixel_values,
@@ -155,10 +155,13 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
             outputs.image_hidden_states = torch.cat(list(images.pooler_output))
         return outputs
 
-    def _has_soft_token(self, input_ids: torch.LongTensor | None) -> bool:
+    def _reads_soft_token(self, input_ids: torch.LongTensor | None) -> bool:
         # A single token comes of decoding, where it costs a wait for the device at each step.
         if input_ids is None or input_ids.shape[1] == 1:
             return False
+        # Where it trains it is read by every pass; see `tuna_model.every_module`.
+        if self.training and self.config.soft_token_trainable:
+            return True
         return bool((input_ids == self.config.soft_token_id).any())
 
     def _embed(
@@ -174,8 +177,9 @@ class TunaModel(TunaPreTrainedModel, LlavaModel):
             features = torch.cat(list(images.pooler_output)).to(embeds.device, embeds.dtype)
             places = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(places, features)
-        soft = (input_ids == self.config.soft_token_id)[..., None]
-        embeds = torch.where(soft, self.soft_vector().to(embeds.dtype), embeds)
+        if self._reads_soft_token(input_ids):
+            soft = (input_ids == self.config.soft_token_id)[..., None]
+            embeds = torch.where(soft, self._soft_vector().to(embeds.dtype), embeds)
         if tags is None:
             return embeds
         is_picture = input_ids == self.config.tag_token_id

@@ -109,6 +109,11 @@ class DatastoreRetriever:
             embed_pictures, self.encoder
         )
 
+    @property
+    def datastores(self) -> tuple[Datastore, ...]:
+        """The open datastores."""
+        return self.stack.datastores
+
     def retrieve(self, images: Sequence[PIL.Image.Image]) -> list[Retrieval]:
         """One retrieval for each picture, in order."""
         from index.retrieve import look_up

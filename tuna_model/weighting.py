@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-import torch
+import math
+from typing import TYPE_CHECKING, Literal, get_args
 
 from tagmine.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import torch
 
 Weighting = Literal["none", "softmax", "softmax_times_n", "exponential"]
 WEIGHTINGS: tuple[str, ...] = get_args(Weighting)
@@ -35,10 +37,13 @@ def tag_weights(
     Raises:
         ConfigurationError: for another name of a weighting.
     """
+    # Here, so that the flags that name the weightings need no torch.
+    import torch
+
     check_weighting(weighting, temperature)
     weights = mask.float()
     if weighting != "none":
-        scaled = (temperature * cosines.float()).masked_fill(~mask, -torch.inf)
+        scaled = (temperature * cosines.float()).masked_fill(~mask, -math.inf)
         # A row without tags has no maximum.
         best = scaled.amax(dim=-1, keepdim=True).nan_to_num(neginf=0.0)
         weights = torch.where(mask, torch.exp(scaled - best), 0.0)

@@ -204,10 +204,10 @@ def test_the_hash_of_a_chunk_sees_names_and_bytes(tmp_path):
     (tmp_path / "b").write_bytes(b"2")
 
     def drain(*images: str) -> str:
-        return ImageFiles(ImageChunk(0, "n", str(tmp_path), images), ImageLimits()).drain()
+        return ImageFiles(ImageChunk(0, "n", str(tmp_path), images=images), ImageLimits()).drain()
 
     hashes = {drain("a", "b"), drain("b", "a"), drain("a"), drain("a", "c")}
-    files = ImageFiles(ImageChunk(0, "n", str(tmp_path), ("a", "b")), ImageLimits())
+    files = ImageFiles(ImageChunk(0, "n", str(tmp_path), images=("a", "b")), ImageLimits())
     assert [found for _, found in files] == [b"1", b"2"]
     assert files.drain() == drain("a", "b") and files.bytes_read == 2
     (tmp_path / "b").write_bytes(b"3")

@@ -27,7 +27,7 @@ def test_held_out_shards_are_embedded_mined_and_looked_up(block_store, blocks, t
     out = tmp_path / "reports"
     command = ["validate", str(block_store), "--queries", str(blocks / "held-out.tar"), *ALIKE]
     assert main([*command, "--out", str(out)]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["index.html", "report.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["index.html", "jobs", "report.json"]
     report = read_report(out / "report.json")
     assert report.passed and report.held_out and report.queries == 40
     assert (report.images, report.index_key) == (IMAGES, "IVF16,PQ16x4")
@@ -153,7 +153,7 @@ def test_a_shard_of_the_datastore_is_no_held_out_one(block_store, blocks, tmp_pa
     command += [str(tmp_path / "other-name.tar"), "--out", str(tmp_path / "r")]
     assert main(command) == 1
     said = capfd.readouterr().err
-    assert "other-name.tar: this shard is in the datastore, as blocks/00003" in said
+    assert "other-name.tar: this shard is in the datastore" in said and "as blocks/00003" in said
     assert "embed" not in said and not (tmp_path / "r").exists()
 
 

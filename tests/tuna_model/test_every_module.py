@@ -12,11 +12,12 @@ from tuna_model.controls import CONTROLS
 QUESTION = "USER: <image> what is this ? ASSISTANT: a red car"
 
 
-def batch(processor, tools, *tags, image=True):
+def batch(processor, tools, *tags, image=True, control="tuna"):
     found = processor(
         images=[tools.picture(1)] if image else None,
         text=QUESTION if image else "USER: what ? ASSISTANT: a dog",
         retrievals=[tools.retrieval(*tags)],
+        control=control,
         return_tensors="pt",
     )
     return dict(found) | {"labels": found["input_ids"].clone()}
@@ -56,22 +57,23 @@ def test_lions_token_has_a_gradient_where_no_prompt_has_it(tiny_tuna, tiny_proce
     assert not tiny_tuna.model.soft_token.weight.grad.any()
 
 
+@pytest.mark.parametrize("control", ["tuna", "lion"])
 def test_with_shared_out_weights_all_batches_run_the_modules_in_one_order(
-    tiny_tuna, tiny_processor, tools
+    tiny_tuna, tiny_processor, tools, control
 ):
     """ZeRO-3 marks weights with `ds_id`, and hangs where two processes differ in their order."""
     for number, parameter in enumerate(tiny_tuna.parameters()):
         parameter.ds_id = number
+    tiny_tuna.apply_control(CONTROLS[control])
     ran: list[str] = []
     for name, module in tiny_tuna.named_modules():
-        large = [p for p in module.parameters(recurse=False) if p.ndim > 1]
-        if large and "soft_token" not in name:
+        if any(True for _ in module.parameters(recurse=False)):
             module.register_forward_hook(lambda *_, name=name: ran.append(name))
             module.register_full_backward_pre_hook(lambda *_, name=name: ran.append(f"-{name}"))
     orders = []
     for rows in (
-        batch(tiny_processor, tools, "red car", "dog"),
-        batch(tiny_processor, tools, "red car", "dog"),
+        batch(tiny_processor, tools, "red car", "dog", control=control),
+        batch(tiny_processor, tools, "red car", "dog", control=control),
         batch(tiny_processor, tools),
         batch(tiny_processor, tools, image=False),
     ):
@@ -81,6 +83,6 @@ def test_with_shared_out_weights_all_batches_run_the_modules_in_one_order(
     assert any("clip_text" in name for name in orders[0])
     assert any("vision_tower" in name for name in orders[0])
     backward = [name for name in orders[0] if name.startswith("-")]
-    assert sum("cross_attention" in name for name in backward) == 4
+    assert any("cross_attention" in name for name in backward)
     assert sum("multi_modal_projector" in name for name in backward) == 4
     assert all(order == orders[0] for order in orders[1:])

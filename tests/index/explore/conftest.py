@@ -59,6 +59,7 @@ def folders(tmp_path_factory, write_tar, jpeg) -> Folders:
     assert tagmine(command) == 0
     odd.unlink()
     (root / "secret.md").write_text("a secret that lies elsewhere")
+    (root / "odd" / "README.md").unlink()
     (root / "odd" / "README.md").symlink_to(root / "secret.md")
     (root / "street" / "README.md").write_text(CARD)
     return Folders(root)
