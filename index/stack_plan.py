@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MANIFEST
+from tagmine.redaction import refuse_credentials
 from tagmine.stores import is_remote
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def parse_stack(words: Sequence[str]) -> StackPlan:
     """
     folders, weights, shares = [], [], []
     for word in words:
+        # First, since what cannot be read below is repeated.
+        refuse_credentials(word, "the datastore")
         found = None if Path(word).is_dir() else _NUMBERED.fullmatch(word)
         folders.append(word if found is None else found["path"])
         number = 1.0 if found is None else _number(word, found["number"])

@@ -190,9 +190,10 @@ def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) 
         job = EmbedJob(address_of(plan.root), *made_with, newest_record(plan.root))
         hint = accelerator_hint(options)
         run_job(options.runner, lambda p: build(p, plan.sources, job, hint), watch)
-        # Of workers that were lost on the way, and whose work others did.
-        remove_leftovers(plan.root)
         kept = watch.kept
+    # Of workers that were lost on the way, and whose work others did; not while the record of the
+    # job is still being written.
+    remove_leftovers(plan.root)
     bring_back(plan.root, "embeddings/", "rejects/embed/")
     print_stage(console, plan.root, "embed", plan.sources, kept)
     if options.clip_scores:

@@ -241,9 +241,10 @@ def _mine_all(
         made_with = (pin.maker, watch.folder, options.filters, index, newest_record(plan.root))
         job = MineJob(address_of(plan.root), fields, inputs, *made_with)
         run_job(options.runner, lambda p: build(p, plan.sources, job), watch)
-        # Of workers that were lost on the way, and whose work others did.
-        remove_leftovers(plan.root)
         kept, cut = watch.kept, count_cut(watch.folder)
+    # Of workers that were lost on the way, and whose work others did; not while the record of the
+    # job is still being written.
+    remove_leftovers(plan.root)
     bring_back(plan.root, "tags/", "rejects/mine/")
     print_stage(console, plan.root, "mine", plan.sources, kept)
     if cut:
