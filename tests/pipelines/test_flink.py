@@ -13,6 +13,8 @@ from engines.flink import flink_cluster
 from pipelines.main import main
 from tagmine.layout import is_leftover
 
+pytestmark = pytest.mark.engines
+
 SHARDS = 16
 SAMPLES = 20
 CAPTIONS = 15

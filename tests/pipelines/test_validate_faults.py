@@ -102,6 +102,8 @@ def swapped_encoder_pin(root, repin):
         record = json.loads((root / name).read_text())
         pin = record.get("encoder", record)
         pin |= {"weights_sha256": "a" * 64, "fingerprint": "b" * 64}
+        # A liar would leave the seal out, or make another.
+        record.pop("sha256", None)
         (root / name).write_text(json.dumps(record, indent=1) + "\n")
 
 
