@@ -142,7 +142,7 @@ def test_batches_have_tags_where_the_arm_is_tuned_with_them(world, name, tags):
     assert len(batches) == TOY.tuning_steps
     assert len(read) == TOY.tuning_steps * TOY.tuning_batch
     assert all(read) if tags else not any(row["tags"] for row in padded)
-    if arm.control.weighting != "none" and tags:
+    if arm.control.form == "pairs" and tags:
         assert all("tag_index" in batch for batch in batches)
     if not tags:
         assert not any("tag_index" in batch for batch in batches)
@@ -184,7 +184,7 @@ def test_a_side_study_is_kept_beside_and_leaves_the_study_alone(tmp_path, capsys
 
 
 def test_what_the_findings_say_of_longer_tuning_is_what_is_stored():
-    text = (_DOCS / "study.md").read_text(encoding="utf-8")
+    text = " ".join((_DOCS / "study.md").read_text(encoding="utf-8").split())
     study = read_results(_DOCS / "study.json")
     for one in (study, *read_side(_DOCS / "study-side.json")):
         part = one.part(["baseline", "random_tags"], [0])
