@@ -91,7 +91,8 @@ def test_killed_at_random_moments_and_started_again(
             assert seen.setdefault(name, inode) == inode
     done = tagmine(*arguments)
     assert {name: finished_parts(root)[name] for name in seen} == seen
-    assert "parts were finished before" in done.stderr
+    # Nothing is, where every kill came before the first part was there.
+    assert ("parts were finished before" in done.stderr) == bool(seen)
     wait_until_nobody_writes(root)
     tagmine(*arguments)
     assert read_folder(root) == read_folder(built[0])
@@ -127,7 +128,9 @@ def test_killed_at_every_few_renames_of_every_stage(tmp_path, shards, tiny_clip,
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
         kills += 1
-        assert not (root / "manifest.json").exists() and kills < 20
+        # The card comes after the manifest, and is all that may be missing then.
+        published = (root / "manifest.json").exists()
+        assert not (published and (root / "README.md").exists()) and kills < 20
         stages |= {path.parent.name for path in root.rglob(".*.tmp-*")}
     assert kills >= 4 and len(stages) >= 3, stages
     assert read_folder(root) == read_folder(undisturbed)
