@@ -25,7 +25,7 @@ def files(root):
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.parent != root / "jobs"
     }
 
 
