@@ -113,11 +113,11 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """
     with temporary_path(target) as temporary:
         yield temporary
-        _flush(temporary)
+        flush_to_disk(temporary)
         replica = _replica_of(target)
         with replica.publish(temporary, target) if replica else contextlib.nullcontext():
             os.replace(temporary, target)
-            _flush(target.parent)
+            flush_to_disk(target.parent)
 
 
 def remove_file(target: Path) -> None:
@@ -286,7 +286,8 @@ def job_folder(out: str, pin: str, command: str) -> Path:
     return root
 
 
-def _flush(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Let a file, or the names in a folder, outlive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

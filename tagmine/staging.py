@@ -21,6 +21,7 @@ from tagmine.layout import (
     MANIFEST,
     SOURCES,
     TAGGER_PIN,
+    flush_to_disk,
     remove_leftovers,
     temporary_path,
 )
@@ -70,7 +71,7 @@ def publish_staged(root: Path, manifest: Manifest) -> Manifest:
         return card.path if same else f"{STAGING}/{card.path}"
 
     for card in manifest.files():
-        _flush(root / STAGING / card.path)
+        flush_to_disk(root / STAGING / card.path)
     write_manifest(root, _renamed(manifest, stage))
     return finish_staged(root)
 
@@ -117,7 +118,7 @@ def _link(source: Path, target: Path) -> None:
     with temporary_path(target) as temporary:
         os.link(source, temporary)
         os.replace(temporary, target)
-    _flush(target.parent)
+    flush_to_disk(target.parent)
 
 
 def _renamed(manifest: Manifest, path_of: Callable[[FileCard], str]) -> Manifest:
@@ -135,11 +136,3 @@ def _renamed(manifest: Manifest, path_of: Callable[[FileCard], str]) -> Manifest
     adapter = TypeAdapter(Manifest)
     record = json.loads(adapter.dump_json(manifest))
     return adapter.validate_json(json.dumps(rename(record)))
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

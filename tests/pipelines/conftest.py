@@ -33,6 +33,28 @@ BLOCK_CAPTIONS = (
 )
 
 
+KILLED_AT_A_RENAME = """
+import os, signal, sys
+from pipelines.main import main
+left, rename = int(sys.argv[1]), os.replace
+def replace(source, target):
+    global left
+    # Neither progress nor the record of the job is work, and both follow the clock.
+    left -= "tagmine-progress-" not in str(target) and "/jobs/" not in str(target)
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+os.replace = replace
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="session")
+def killed_at_a_rename() -> str:
+    """A program for `python -c`: the command behind a number, killed at that many renames."""
+    return KILLED_AT_A_RENAME
+
+
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory) -> str:
     """A folder with an untrained open_clip model of 64 dimensions."""

@@ -98,23 +98,9 @@ def test_killed_at_random_moments_and_started_again(
     assert read_folder(root) == read_folder(built[0])
 
 
-KILLED_AT_A_RENAME = """
-import os, signal, sys
-from pipelines.main import main
-left, rename = int(sys.argv[1]), os.replace
-def replace(source, target):
-    global left
-    # Neither progress nor the record of the job is work, and both follow the clock.
-    left -= "tagmine-progress-" not in str(target) and "/jobs/" not in str(target)
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-os.replace = replace
-sys.exit(main(sys.argv[2:]))
-"""
-
-
-def test_killed_at_every_few_renames_of_every_stage(tmp_path, shards, tiny_clip, read_folder):
+def test_killed_at_every_few_renames_of_every_stage(
+    killed_at_a_rename, tmp_path, shards, tiny_clip, read_folder
+):
     """Every file is published by a rename, so this visits mine, embed, index and the manifest."""
     command = ["build", f"{shards}/0000[01].tar", "--clip-model", tiny_clip]
     undisturbed = tmp_path / "undisturbed" / "store"
@@ -122,7 +108,7 @@ def test_killed_at_every_few_renames_of_every_stage(tmp_path, shards, tiny_clip,
     root = tmp_path / "killed" / "store"
     stages, kills = set(), 0
     for renames in itertools.cycle((3, 5, 4, 3, 4)):
-        words = [sys.executable, "-c", KILLED_AT_A_RENAME, str(renames), *command]
+        words = [sys.executable, "-c", killed_at_a_rename, str(renames), *command]
         done = subprocess.run([*words, "--out", str(root)], capture_output=True)
         if done.returncode == 0:
             break

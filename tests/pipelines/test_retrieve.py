@@ -249,30 +249,14 @@ def test_several_processes_give_the_same_bytes(
     assert read_folder(out) == read_folder(retrieved)
 
 
-KILLED_AT_A_RENAME = """
-import os, signal, sys
-from pipelines.main import main
-left, rename = int(sys.argv[1]), os.replace
-def replace(source, target):
-    global left
-    # Neither progress nor the record of the job is work, and both follow the clock.
-    left -= "tagmine-progress-" not in str(target) and "/jobs/" not in str(target)
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-os.replace = replace
-sys.exit(main(sys.argv[2:]))
-"""
-
-
 def test_killed_half_way_and_started_again_gives_the_same_bytes(
-    retrieved, tmp_path, retrieve, shards, store, tiny_clip, read_folder
+    killed_at_a_rename, retrieved, tmp_path, retrieve, shards, store, tiny_clip, read_folder
 ):
     from tuna_model.retrieval import StoredRetrievals
 
     out = tmp_path / "r"
     line = ["retrieve", f"{shards}/0000[0-5].tar", "--out", str(out), "--datastore", str(store)]
-    words = [sys.executable, "-c", KILLED_AT_A_RENAME, "5", *line, "--clip-model", tiny_clip]
+    words = [sys.executable, "-c", killed_at_a_rename, "5", *line, "--clip-model", tiny_clip]
     done = subprocess.run([*words, *COPIES], env=os.environ)
     assert done.returncode == -signal.SIGKILL
     with pytest.raises(ConfigurationError, match="no finished retrievals"):

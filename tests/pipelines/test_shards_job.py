@@ -18,21 +18,6 @@ import webdataset
 
 from pipelines.main import main
 
-KILLED_AT_A_RENAME = """
-import os, signal, sys
-from pipelines.main import main
-left, rename = int(sys.argv[1]), os.replace
-def replace(source, target):
-    global left
-    # Neither progress nor the record of the job is work, and both follow the clock.
-    left -= "tagmine-progress-" not in str(target) and "/jobs/" not in str(target)
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-os.replace = replace
-sys.exit(main(sys.argv[2:]))
-"""
-
 
 def write_csv(path: Path, rows: list[dict]) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
@@ -102,11 +87,13 @@ def test_webdataset_itself_reads_it(shop, tmp_path):
     assert rows[1]["json"]["key"] == rows[1]["__key__"] == "Gr%C3%B6%C3%9Fe%2F1"
 
 
-def test_killed_and_run_again_the_bytes_are_the_same(shop, tmp_path, capfd, read_folder):
+def test_killed_and_run_again_the_bytes_are_the_same(
+    killed_at_a_rename, shop, tmp_path, capfd, read_folder
+):
     command, _ = shop
     undisturbed, root = tmp_path / "a/out", tmp_path / "b/out"
     assert main([*command, str(undisturbed)]) == 0
-    words = [sys.executable, "-c", KILLED_AT_A_RENAME, "31", *command, str(root)]
+    words = [sys.executable, "-c", killed_at_a_rename, "31", *command, str(root)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (root / "shards.json").exists() and list(root.rglob(".*.tmp-*"))

@@ -150,31 +150,18 @@ def test_a_swapped_encoder_cannot_embed_queries(copied_store, repin, blocks, cap
 
 # --- a crash during indexing ----------------------------------------------------------------
 
-CRASH = """
-import os, signal, sys
-from pipelines.main import main
-left, rename = int(sys.argv[1]), os.replace
-def replace(source, target):
-    global left
-    # Neither progress nor the record of the job is work, and both follow the clock.
-    left -= "tagmine-progress-" not in str(target) and "/jobs/" not in str(target)
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
-os.replace = replace
-sys.exit(main(sys.argv[2:]))
-"""
-
 
 @pytest.mark.parametrize("renames", [0, 1, 2, 4])
-def test_a_crash_during_indexing_opens_as_before_or_says_what_to_run(copied_store, renames, capsys):
+def test_a_crash_during_indexing_opens_as_before_or_says_what_to_run(
+    killed_at_a_rename, copied_store, renames, capsys
+):
     """Another index is block_store over a finished datastore and killed at some rename."""
     from index import open_datastore
 
     vectors = open_embeddings(copied_store / "embeddings/part-00000.arrow").vectors[:9]
     before = open_datastore(copied_store).search(vectors.astype(np.float32), 5)
     command = ["index", str(copied_store), "--index-key", "IVF8,Flat"]
-    words = [sys.executable, "-c", CRASH, str(renames), *command]
+    words = [sys.executable, "-c", killed_at_a_rename, str(renames), *command]
     killed = subprocess.run(words, capture_output=True, timeout=120)
     assert killed.returncode == -9, killed.stderr
     try:
