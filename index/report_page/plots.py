@@ -226,7 +226,7 @@ def _plot(frame: Frame, ticks: Sequence[tuple[float, str]], y: Scale, drawn: str
     parts.append(_label((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, frame.x_label, ""))
     middle = (_TOP + _BASE) / 2
     parts.append(
-        f'<text text-anchor="middle" transform="translate(13 {middle}) rotate(-90)">'
+        f'<text text-anchor="middle" transform="translate(18 {middle}) rotate(-90)">'
         f"{escape(frame.y_label)}</text>"
     )
     return _svg(frame, _HEIGHT, "".join(parts) + drawn)
