@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from index.images import ImageLimits
 from index.pictures import shrink
+from tagmine.copy_part import PartCopy, renamed
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import (
@@ -113,15 +115,47 @@ def strike_thumbnails(root: Path, part: int, struck: np.ndarray) -> None:
         return
     maker = read_thumbnails_footer(target).maker
     gone = set(struck.tolist())
-    rows = (
-        (row_id, picture)
-        for table in _groups(target)
-        for row_id, picture in zip(*(column.to_pylist() for column in table.columns), strict=True)
-        if row_id not in gone
-    )
+    rows = ((row_id, picture) for row_id, picture in _rows(target) if row_id not in gone)
     footer = _footer_of(open_embeddings(root / embeddings_path(part)).footer, maker)
     with atomic_path(target) as temporary:
         _write(temporary, rows, footer)
+
+
+def copy_thumbnails(copy: PartCopy, out: Path) -> None:
+    """Copy a part's thumbnails after its other files, unless they are there or it has none.
+
+    Args:
+        copy: what became of the part.
+        out: folder of the new datastore, where its embeddings are copied already.
+
+    Raises:
+        DatastoreError: when they cannot be read.
+    """
+    source, target = copy.card.thumbnails, out / thumbnails_path(copy.source.part)
+    if source is None:
+        return
+    old = open_embeddings(Path(copy.root) / copy.card.embeddings.path)
+    new = open_embeddings(out / embeddings_path(copy.source.part))
+    maker = read_thumbnails_footer(Path(copy.root) / source.path).maker
+    finished = read_thumbnails_footer(target) if target.exists() else None
+    if finished and finished.maker == maker and _belong_together(finished, new.footer):
+        return
+    kept = pc.is_in(renamed(copy, old.keys()), value_set=new.keys())
+    ids = dict(
+        zip(old.ids[kept.to_numpy(zero_copy_only=False)].tolist(), new.ids.tolist(), strict=True)
+    )
+    rows = (
+        (ids[old_id], jpeg)
+        for old_id, jpeg in _rows(Path(copy.root) / source.path)
+        if old_id in ids
+    )
+    with atomic_path(target) as temporary:
+        _write(temporary, rows, _footer_of(new.footer, maker))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, bytes]]:
+    for table in _groups(path):
+        yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _write(path: Path, rows: Iterator[tuple[int, bytes]], footer: PartFooter) -> None:
@@ -258,5 +292,5 @@ class Thumbnails:
 def _unreadable(path: Path, error: Exception) -> DatastoreError:
     return DatastoreError(
         f"{path} cannot be read as thumbnails ({type(error).__name__}: {error}). Delete it and run "
-        "tagmine build again."
+        "the command again that made this datastore."
     )

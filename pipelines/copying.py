@@ -11,6 +11,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from index.copy_plan import COPY_PIN, CopyPlan, read_copy_pin
+from index.thumbnails import copy_thumbnails
 from pipelines import index, verify
 from pipelines.options import IndexOptions, VerifyOptions
 from pipelines.runner import check_runner, run_job
@@ -53,7 +54,10 @@ class CopyParts(beam.PTransform):
 
 def _copy(copy: PartCopy, out: str, progress: str | None) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
-        return copy_part(Path(out), copy, report)
+        made = copy_part(Path(out), copy, report)
+        if was_copied(Path(out), copy):
+            copy_thumbnails(copy, Path(out))
+        return made
 
     return process_part("copy", copy.source, progress, make)
 

@@ -131,6 +131,15 @@ def was_copied(out: Path, copy: PartCopy) -> bool:
     return path.is_file() and read_origins_footer(path).copy == copy.fingerprint
 
 
+def renamed(copy: PartCopy, keys: pa.Array) -> pa.Array:
+    """Keys [n] of the part, as its copy has them."""
+    old, new = copy.card.source + "/", copy.source.name + "/"
+    if old == new:
+        return keys
+    within = pc.utf8_slice_codeunits(keys, len(old))
+    return pc.if_else(pc.starts_with(keys, old), pc.binary_join_element_wise(new, within, ""), keys)
+
+
 class _Copier:
     """The files of one copy, one after the other."""
 
@@ -169,15 +178,6 @@ class _Copier:
         positions = ids & _POSITION if chosen is None else np.searchsorted(chosen, ids)
         return positions + sample_id(self._part, 0)
 
-    def _rename(self, keys: pa.Array) -> pa.Array:
-        old, new = self._copy.card.source + "/", self._copy.source.name + "/"
-        if old == new:
-            return keys
-        within = pc.utf8_slice_codeunits(keys, len(old))
-        return pc.if_else(
-            pc.starts_with(keys, old), pc.binary_join_element_wise(new, within, ""), keys
-        )
-
     def _copy_tags(self, footer: PartFooter) -> tuple[np.ndarray, PartFooter]:
         """Write tags and rejects of mine; returns the old ids of the rows, and the footer."""
         target = self._out / tags_path(self._part)
@@ -213,7 +213,7 @@ class _Copier:
     def _renumbered(self, table: pa.Table) -> pa.Table:
         columns = {name: table.column(name) for name in table.schema.names}
         columns["id"] = pa.array(self._renumber(table.column("id").to_numpy()))
-        columns["key"] = self._rename(table.column("key").combine_chunks())
+        columns["key"] = renamed(self._copy, table.column("key").combine_chunks())
         columns["source"] = pa.array([self._copy.source.name] * table.num_rows, pa.string())
         return pa.table(columns, schema=TAGS_SCHEMA)
 
@@ -228,7 +228,7 @@ class _Copier:
         kept = ids[~np.isin(self._renumber(ids), left)]
         rows = part.rows_of(kept)
         whole = len(rows) == len(part.ids)
-        keys = self._rename(part.keys().take(pa.array(rows))).to_pylist()
+        keys = renamed(self._copy, part.keys().take(pa.array(rows))).to_pylist()
         scores = part.clip_scores() if self._copy.scored else None
         footer = self._footer(part.footer, len(kept), counts, self._copy.embed_maker)
         write_embeddings(
@@ -269,7 +269,7 @@ class _Copier:
         table = self._rejects_table(stage)
         ids = table.column("id").to_numpy()
         table = table.filter(pa.array(np.isin(ids, self._live(ids))))
-        keys = self._rename(table.column("key").combine_chunks())
+        keys = renamed(self._copy, table.column("key").combine_chunks())
         new = self._renumber(table.column("id").to_numpy()).tolist()
         rest = [table.column(name).to_pylist() for name in ("stage", "reason", "detail")]
         return [Reject(*values) for values in zip(new, keys.to_pylist(), *rest, strict=True)]

@@ -43,7 +43,7 @@ def world(tmp_path_factory, write_tar, jpeg) -> Path:
     """Two datastores, `one` and `two`, whose shards have the same names."""
     root = tmp_path_factory.mktemp("copying")
     for name, shards, first, more in (
-        ("one", 3, 0, ["--clip-scores", "--min-clip-score", "0.1"]),
+        ("one", 3, 0, ["--clip-scores", "--min-clip-score", "0.1", "--thumbnails", "48"]),
         ("two", 2, 100, ["--tag-fields", "brand"]),
     ):
         write_world(write_tar, jpeg, root / f"{name}-in" / "shards", shards, first)
@@ -106,6 +106,37 @@ def test_every_row_of_a_merge_knows_where_it_came_from(world, merged):
         # Two shards of one name: the later one's keys say which datastore they are of.
         prefix = "" if datastore == "one" else "two."
         assert key == prefix + row["key"] and origin & 0xFFFFFFFF == row_id & 0xFFFFFFFF
+
+
+def pictures_of(root: Path) -> dict[str, bytes]:
+    """The thumbnails of a datastore, by the shard and place that their images first had."""
+    query = f"SELECT o.source || o.origin_id, p.jpeg FROM '{root}/thumbnails/*.parquet' p JOIN "
+    return dict(duckdb.sql(f"{query} '{root}/origins/*.parquet' o USING (id)").fetchall())
+
+
+def test_thumbnails_go_with_their_images(world, merged, tmp_path):
+    place = "format('shards/{:05d}', id >> 32) || id"
+    rows = duckdb.sql(f"SELECT {place}, jpeg FROM '{world}/one/thumbnails/*.parquet'")
+    before = dict(rows.fetchall())
+    kept = pictures_of(merged)
+    # An image that the index of one left out for its score has none any more.
+    assert 0 < len(kept) < len(before) and kept.items() <= before.items()
+    ids = {i for p in read_manifest(merged).parts[:3] for i in embedded_ids(merged, p)}
+    assert len(kept) == len(ids)
+    assert [p.thumbnails is None for p in read_manifest(merged).parts] == [False] * 3 + [True] * 2
+    out = tmp_path / "cars"
+    assert main(["subset", str(merged), "--where", "caption LIKE '%car%'", "--out", str(out)]) == 0
+    cars = pictures_of(out)
+    assert 0 < len(cars) < len(kept) and cars.items() <= kept.items()
+    path = merged / "thumbnails/part-00001.parquet"
+    line = ["merge", str(world / "one"), str(world / "two"), "--out", str(merged)]
+    whole = path.read_bytes()
+    path.unlink()
+    assert main(line) == 0 and path.read_bytes() == whole
+
+
+def embedded_ids(root: Path, part) -> list[int]:
+    return open_embeddings(root / part.embeddings.path).ids.tolist()
 
 
 def test_a_merge_answers_as_the_stack_of_its_datastores(world, merged, photos):
