@@ -16,7 +16,7 @@ from index.stack_plan import check_encoders
 from index.take_out import every_sample
 from tagmine.copy_part import PartCopy
 from tagmine.errors import ConfigurationError, DatastoreError
-from tagmine.layout import MANIFEST, MAX_PARTS, part_of
+from tagmine.layout import COPY_PIN, MANIFEST, MAX_PARTS, part_of
 from tagmine.manifest import (
     EncoderPin,
     Manifest,
@@ -29,8 +29,6 @@ from tagmine.opened import local_folder
 from tagmine.parts import file_sha256, read_tags_footer
 from tagmine.removed import Identities, Removed, identify
 from tagmine.sources import Source, read_sources
-
-COPY_PIN = "copied.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

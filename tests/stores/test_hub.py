@@ -65,6 +65,37 @@ def test_to_the_hub_and_back(hub, tagmine, local_store, read_files, tmp_path):
     assert read_files(tmp_path / "back") == whole
 
 
+def test_what_others_have_in_the_repository_stays(hub, tagmine, local_store, read_files, tmp_path):
+    root = tmp_path / "ds"
+    shutil.copytree(local_store, root)
+    theirs = {".gitattributes": b"hub's", "images/1.jpg": b"mine", "README.md": b"all mine"}
+    hub.files = dict(theirs)
+    whole, url = "hf://datasets/me/ds", "hf://datasets/me/ds/toys"
+    other = tmp_path / "other"
+    shutil.copytree(local_store, other)
+    text = (other / "sources.json").read_text().replace("toys/", "holidays/")
+    (other / "sources.json").write_text(text)
+    lines = [["push", str(root), place] for place in (whole, url)]
+    statuses, said = tagmine(hub.url, *lines, lines[0], ["push", str(other), url])
+    assert statuses == [1, 0, 1, 1], said
+    assert said.count("what is there is not a datastore (it holds README.md") == 2
+    assert "what is there is another datastore" in said
+    toys = {f"toys/{name}": data for name, data in read_files(root).items()}
+    assert hub.files == theirs | toys
+    # A datastore at the top takes away what it had before, and that alone.
+    notes = {"report/notes.txt": b"mine", "toys.txt": b"mine"}
+    hub.files = {".gitattributes": b"hub's"}
+    statuses, said = tagmine(hub.url, lines[0])
+    assert statuses == [0], said
+    hub.files |= toys | notes | {"report/report.json": b"{}", "copied.json": b"{}"}
+    statuses, said = tagmine(hub.url, lines[0])
+    assert statuses == [0], said
+    assert hub.files == {".gitattributes": b"hub's"} | read_files(root) | toys | notes
+    (root / "sources.json").unlink()
+    statuses, said = tagmine(hub.url, lines[0])
+    assert statuses == [1] and "has no sources.json" in said
+
+
 def test_a_hub_that_is_away_or_refuses_is_a_sentence(tagmine, hub, local_store, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(local_store, damaged)
@@ -78,7 +109,7 @@ def test_a_hub_that_is_away_or_refuses_is_a_sentence(tagmine, hub, local_store, 
     )
     assert statuses == [1, 1, 1]
     assert said.count(f"{there}: the hub cannot be reached or refuses") == 2
-    assert "give hf://datasets/OWNER/NAME" in said
+    assert "give hf://datasets/OWNER/NAME" in said and "HF_HUB_OFFLINE" not in said
     lines = [["pull", f"{there}-not", str(tmp_path / "ds")], ["push", str(damaged), there]]
     statuses, said = tagmine(hub.url, *lines)
     assert statuses == [1, 1]
