@@ -41,7 +41,11 @@ def run(options: RemoveOptions, console: Console) -> None:
         soft_wrap=True,
     )
     _print_requests(console, "taken out before", done.known)
-    _print_requests(console, "found nowhere, and kept out of later builds", done.unmatched)
+    passing = [request for request in done.unmatched if request.kind in ("glob", "id")]
+    kept = [request for request in done.unmatched if request not in passing]
+    _print_requests(console, "found nowhere, and kept out of later builds", kept)
+    what = "globs and ids found nowhere; nothing is kept out of later builds by them"
+    _print_requests(console, what, passing)
     if done.samples:
         console.print(
             f"       Their rows are still in the files: tagmine compact "

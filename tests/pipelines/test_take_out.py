@@ -87,7 +87,7 @@ def takedown(built, photos, tmp_path, jpeg) -> Path:
     """A file that asks for each victim in another way."""
     lines = {
         "key": key_of(0, 7),
-        "id": str(open_datastore(built).ids_of([key_of(0, 8)])[0]),
+        "id": f"id:{open_datastore(built).ids_of([key_of(0, 8)])[0]}",
         "url": url_of(1, 20),
         "image": hashlib.sha256(jpeg(ROWS + 21)).hexdigest().upper(),
         "glob": "photos/00002/img003[0]",
@@ -215,6 +215,24 @@ def test_nor_under_another_key_or_after_a_lost_manifest(
     assert main(["verify", str(store)]) == 0
     assert main(["compact", str(store)]) == 0
     assert mentions(store, [b"quokka", b"yurt"]) == set()
+
+
+def test_what_is_found_nowhere_is_said_by_kind(store, command, write_tar, jpeg, tmp_path, capfd):
+    lines = ["photos/00009/img0001", "photos/00009/img000[23]", f"id:{(3 << 32) + 4}"]
+    (tmp_path / "takedown.txt").write_text("\n".join(lines))
+    assert main(["remove", str(store), "--keys", str(tmp_path / "takedown.txt")]) == 0
+    said = capfd.readouterr().err
+    assert "1 found nowhere, and kept out of later builds: photos/00009/img0001\n" in said
+    assert "2 globs and ids found nowhere; nothing is kept out of later builds by them:" in said
+    members = [
+        member
+        for row in range(5)
+        for member in ((f"img{row:04d}.jpg", jpeg(row)), (f"img{row:04d}.txt", b"a red car"))
+    ]
+    more = write_tar(tmp_path / "photos/00009.tar", members)
+    assert main([command[0], str(more), *command[1:], "--out", str(store)]) == 0
+    assert read_manifest(store).parts[3].stages["mine"].rejected == {"removed": 1}
+    assert main(["verify", str(store)]) == 0
 
 
 def test_a_reject_that_is_taken_out_loses_its_row(store, tmp_path):
