@@ -40,6 +40,12 @@ def run(options: RemoveOptions, console: Console) -> None:
         f"{done.hidden:,} images were in the index and are hidden now; {done.left:,} are left",
         soft_wrap=True,
     )
+    if done.unmade:
+        console.print(
+            f"       {done.unmade:,} parts of an interrupted build held some of them and were "
+            "deleted; the next build makes them again, without these",
+            soft_wrap=True,
+        )
     _print_requests(console, "taken out before", done.known)
     passing = [request for request in done.unmatched if request.kind in ("glob", "id")]
     kept = [request for request in done.unmatched if request not in passing]

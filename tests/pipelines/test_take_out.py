@@ -224,15 +224,47 @@ def test_what_is_found_nowhere_is_said_by_kind(store, command, write_tar, jpeg, 
     said = capfd.readouterr().err
     assert "1 found nowhere, and kept out of later builds: photos/00009/img0001\n" in said
     assert "2 globs and ids found nowhere; nothing is kept out of later builds by them:" in said
-    members = [
-        member
-        for row in range(5)
-        for member in ((f"img{row:04d}.jpg", jpeg(row)), (f"img{row:04d}.txt", b"a red car"))
-    ]
-    more = write_tar(tmp_path / "photos/00009.tar", members)
+    more = one_more(write_tar, jpeg, tmp_path, 9)
     assert main([command[0], str(more), *command[1:], "--out", str(store)]) == 0
     assert read_manifest(store).parts[3].stages["mine"].rejected == {"removed": 1}
     assert main(["verify", str(store)]) == 0
+
+
+def one_more(write_tar, jpeg, folder: Path, shard: int) -> Path:
+    """A shard of five photos that no datastore has yet."""
+    members = []
+    for row in range(5):
+        record = json.dumps({"url": url_of(shard, row)}).encode()
+        name, picture = f"img{row:04d}", jpeg(shard * 1000 + row)
+        members += [(f"{name}.jpg", picture), (f"{name}.txt", b"a red car")]
+        members.append((f"{name}.json", record))
+    return write_tar(folder / f"photos/{shard:05d}.tar", members)
+
+
+def test_parts_that_a_killed_build_left_do_not_bring_them_back(
+    store, command, write_tar, jpeg, tmp_path, capfd
+):
+    shards = [one_more(write_tar, jpeg, tmp_path, shard) for shard in (6, 7, 8, 9)]
+    # As of a build that was killed before its manifest; part 6 was mined alone.
+    line = [*map(str, shards), "--out", str(store)]
+    assert main(["mine", *line]) == 0
+    assert main(["embed", *line[1:], "--clip-model", "demo"]) == 0
+    kept = {path: path.read_bytes() for path in store.glob("*/part-00006.*")}
+    assert len(kept) == 2
+    asked = [url_of(0, 7), url_of(8, 1), "photos/00006/img000[12]", f"id:{(4 << 32) + 4}"]
+    (tmp_path / "takedown.txt").write_text("\n".join([*asked, "photos/00007/img0000"]))
+    assert main(["remove", str(store), "--keys", str(tmp_path / "takedown.txt")]) == 0
+    said = capfd.readouterr().err
+    assert "5 asked for, 5 found: 1 samples" in said
+    assert "3 parts of an interrupted build held some of them and were deleted" in said
+    assert {path: path.read_bytes() for path in store.glob("*/part-0000[3456].*")} == kept
+    assert main(["compact", str(store)]) == 0
+    assert len(open_datastore(store)) == 3 * ROWS - 3 - 1
+    assert main(["build", *line, *command[4:]]) == 0
+    assert main(["verify", str(store)]) == 0
+    removed = [part.stages["mine"].rejected for part in read_manifest(store).parts[3:]]
+    assert removed == [{"removed": 2}, {"removed": 2}, {"removed": 1}, {}]
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_a_reject_that_is_taken_out_loses_its_row(store, tmp_path):
