@@ -163,9 +163,9 @@ class Store:
         """Replace a small object."""
         self._call(name, lambda: self._pipe(name, data))
 
-    def _pipe(self, name: str, data: bytes, mode: str = "overwrite") -> None:
+    def _pipe(self, name: str, data: bytes, **options: str) -> None:
         self._make_folder_of(self._full(name))
-        self._filesystem.pipe_file(self._full(name), data, mode=mode)
+        self._filesystem.pipe_file(self._full(name), data, **options)
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a small object unless there is one; False where there is.
@@ -173,7 +173,9 @@ class Store:
         S3, GCS and memory decide it in one step. Other stores overwrite.
         """
         try:
-            self._call(name, lambda: self._pipe(name, data, "create"), passing=(FileExistsError,))
+            self._call(
+                name, lambda: self._pipe(name, data, mode="create"), passing=(FileExistsError,)
+            )
         except FileExistsError:
             return False
         return True

@@ -20,7 +20,9 @@ def hub(load_module):
 
 _RUN = """
 import json, sys
+import tagmine.hub
 from pipelines.main import main
+tagmine.hub._COMMIT_FILES = 8
 print([main(line) for line in json.load(sys.stdin)])
 """
 
@@ -53,8 +55,10 @@ def test_to_the_hub_and_back(hub, tagmine, local_store, read_files, tmp_path):
     assert (hub.created["visibility"], hub.created["type"]) == ("private", "dataset")
     whole = read_files(local_store)
     assert hub.files == {f"toys/{name}": data for name, data in whole.items()}
-    # The second push sent nothing; the last commit of the first brought the manifest.
-    assert len(hub.commits) == 2 and hub.commits[-1] == (["toys/manifest.json"], [])
+    # The second push sent nothing. The first said first whose folder it is, and last what is in it.
+    assert len(hub.commits) == 2 + (len(whole) - 2) // 8
+    assert "toys/sources.json" in hub.commits[0][0]
+    assert hub.commits[-1] == (["toys/manifest.json"], [])
     assert "push   0 files" in said
     # What is there and is wrong, or is of no use, is mended by the next push.
     hub.files["toys/tags/part-00001.parquet"] = b"other"
