@@ -25,6 +25,7 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from apache_beam.portability.api import beam_job_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.job_server import ExternalJobServer
+from apache_beam.runners.portability.portable_runner import PipelineResult as PortableResult
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
@@ -195,6 +196,9 @@ def _counting(result: PipelineResult, log: JobLog) -> Iterator[None]:
 
 
 def _count(result: PipelineResult, log: JobLog) -> None:
+    if isinstance(result, PortableResult):
+        # It would say for ever what it was told first, which is nothing while a batch job runs.
+        result._metrics = None
     try:
         found = result.metrics().query()["counters"]
     # Runners differ in what they say while a job runs, and in how they say that they cannot.
