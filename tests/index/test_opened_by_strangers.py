@@ -45,13 +45,14 @@ def test_a_name_of_an_encoder_that_finds_something_here_is_not_opened(
     make_datastore, tmp_path, monkeypatch, place
 ):
     name = place if "/" in place else f"ViT-B-32/{place}"
-    manifest = read_manifest(make_datastore(sizes=(60,)).root)
+    root = make_datastore(sizes=(60,)).root
+    manifest = read_manifest(root)
     encoder = dataclasses.replace(manifest.encoder, clip_model=name)
     named = dataclasses.replace(manifest, encoder=encoder)
     (tmp_path / place).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatastoreError, match="a local checkpoint.* not opened unasked"):
-        _ = Datastore(tmp_path, named).encoder
+        _ = Datastore(root, named).encoder
 
 
 def test_a_folder_that_is_a_link_and_a_pipe_are_refused(make_datastore, tmp_path):
