@@ -32,7 +32,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_ru
 from pipelines.job_log import JobCounts, JobLog
 from pipelines.local_workers import WorkerDiedError
 from pipelines.options import DATAFLOW, LOCAL_RUNNERS, RunnerOptions
-from pipelines.progress import INTERRUPTED, Watch, read_failure
+from pipelines.progress import INTERRUPTED, Watch, forget_counts, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
 _LOG_SHOWN = 4000
@@ -113,6 +113,8 @@ def run_job(options: RunnerOptions, build: Callable[[beam.Pipeline], object], wa
                     "finished is lost. If memory is short, run the same command with a smaller "
                     "--num-workers."
                 ) from error
+            if watch.folder:
+                forget_counts(watch.folder)
 
 
 def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO) -> None:
