@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from engines.fetch import MissingEngineError
 from engines.flink import flink_cluster
+from pipelines.job_log import read_jobs
 from pipelines.main import main
 from tagmine.layout import is_leftover
 
@@ -91,6 +93,9 @@ def test_a_task_manager_killed_half_way_changes_nothing(
         assert "Starting worker" in (cluster.logs / f"worker-pool-{number}.log").read_text()
     assert read_folder(there) == read_folder(here)
     assert main(["verify", str(there)]) == 0
+    for record in read_jobs(there):
+        assert (record.state, record.parts_done) == ("finished", record.parts), record
+        assert record.samples_read == SHARDS * SAMPLES or record.stage == "index"
 
     judge = ["--clip-model", tiny_clip, "--sample", "50"]
     for root, flags in ((here, []), (there, [*portable, *cluster.worker_flags()])):
@@ -111,7 +116,9 @@ def test_flags_of_the_engine_and_a_job_that_outlives_its_launcher(
     assert main([*elsewhere, "--number_of_execution_retriez=2"]) == 1
     assert "--number_of_execution_retriez=2: neither tagmine nor Beam" in capfd.readouterr().err
     known = [*cluster.worker_flags(), "--number_of_execution_retries=2"]
-    process = start_tagmine(*elsewhere, *known)
+    # What runs the tests in the background may have made Ctrl-C mean nothing.
+    heard = {"preexec_fn": functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)}
+    process = start_tagmine(*elsewhere, *known, **heard)
     wait_until(lambda: cluster.overview()["jobs-running"] == 1, process, "a running job")
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=PATIENCE)
