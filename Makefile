@@ -20,7 +20,7 @@ setup: .venv/ready
 # requirements-test.lock: versions and hashes, those that are there kept. A plain NAME==VERSION
 # that somebody added to either is kept, too. UPGRADE=--upgrade moves all, UPGRADE='-P NAME' one.
 COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-  --generate-hashes --no-annotate --custom-compile-command "make lock" $(UPGRADE) --extra s3
+  --generate-hashes --no-annotate --custom-compile-command "make lock" $(UPGRADE) --extra gs --extra s3
 lock: .venv-lock/bin/uv
 	$(COMPILE) --extra test $(if $(UPGRADE),,--constraint requirements.lock) \
 	  --output-file requirements-test.lock
