@@ -17,7 +17,6 @@ import pytest
 
 from pipelines.main import main
 
-
 KILLS = 6
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.utils.shared import Shared
 
+from campaigns.contents import read_datastore
 from index.images import ImageLimits, decode_image
 from pipelines import embed, index, mine, retrieve
 from pipelines.code_version import code_version
@@ -24,12 +25,6 @@ from pipelines.main import main
 from tagmine.errors import TagmineError
 
 ROOT = Path(__file__).parents[2]
-
-
-def bytes_of(root: Path) -> dict[str, bytes]:
-    """Every file but the records of jobs, which say when they ran."""
-    files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
-    return {name: p.read_bytes() for name, p in files.items() if not name.startswith("jobs/")}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +61,7 @@ def test_a_full_disk_stops_and_one_with_room_finishes(disk, shards, mined, capfd
     assert not [path for path in root.rglob("part-*") if not path.stat().st_size]
     disk("remount,size=4m")
     assert main(command) == 0
-    assert bytes_of(root) == bytes_of(mined)
+    assert read_datastore(root) == read_datastore(mined)
 
 
 def test_an_output_that_is_read_only(disk, shards, mined, capfd):
@@ -124,7 +119,7 @@ def test_clocks_decide_nothing(mined, tmp_path, shards):
     inodes = {path: path.stat().st_ino for path in root.glob("tags/*")}
     assert main(["mine", f"{folder}/0000[012].tar", "--out", str(root)]) == 0
     assert {path: path.stat().st_ino for path in root.glob("tags/*")} == inodes
-    assert bytes_of(root).keys() == bytes_of(mined).keys()
+    assert read_datastore(root).keys() == read_datastore(mined).keys()
 
 
 def test_no_stage_reads_a_clock_or_the_time_of_a_file():
@@ -154,7 +149,7 @@ def test_a_build_makes_damaged_files_anew(tmp_path, shards, tiny_clip):
     root = tmp_path / "store"
     command = ["build", f"{shards}/0000[01].tar", "--out", str(root), "--clip-model", tiny_clip]
     assert main(command) == 0
-    undamaged = bytes_of(root)
+    undamaged = read_datastore(root)
     for place in (0.3, 0.7):
         for name in DAMAGED:
             data = bytearray(undamaged[name])
@@ -162,7 +157,7 @@ def test_a_build_makes_damaged_files_anew(tmp_path, shards, tiny_clip):
             (root / name).write_bytes(data)
         assert main(["verify", str(root)]) == 1
         assert main(command) == 0
-        mended = bytes_of(root)
+        mended = read_datastore(root)
         assert mended.keys() == undamaged.keys()
         # Bytes that nothing reads, such as padding, may stay as they are.
         different = [name for name in mended if mended[name] != undamaged[name]]
