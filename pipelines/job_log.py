@@ -91,7 +91,7 @@ class JobLog:
         self._counts = JobCounts()
         now = datetime.datetime.now(datetime.UTC)
         host, pid = socket.gethostname(), os.getpid()
-        # Host and process, since two jobs may start within a second on two machines.
+        # The process, too, since two jobs may start within a microsecond.
         job = f"{now:%Y%m%dT%H%M%S%fZ}-{stage}-{pid}"
         self.path = root / JOBS / f"{job}.json"
         self._record = JobRecord(
