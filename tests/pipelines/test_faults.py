@@ -145,13 +145,58 @@ def test_clocks_decide_nothing(mined, tmp_path, shards):
     assert read_datastore(root).keys() == read_datastore(mined).keys()
 
 
+FILE_TIMES = {f"st_{which}time{unit}" for which in "amc" for unit in ("", "_ns")}
+CLOCKS = FILE_TIMES | {"getatime", "getmtime", "getctime", "now", "utcnow", "today"}
+# Of the module, since a datetime has some of these names; it has clocks of durations, too.
+CLOCKS_OF_TIME = {"time", "time_ns", "ctime", "asctime", "localtime", "gmtime", "strftime"}
+CLOCKS_OF_TIME |= {"clock_gettime", "clock_gettime_ns"}
+# Copies of what lies in an object store: a file of another time is hashed or fetched again.
+ALLOWED_CLOCKS = {
+    "tagmine/cache.py": {"st_mtime"},
+    "tagmine/mirror.py": {"st_mtime_ns"},
+    "tagmine/opened.py": {"st_mtime_ns"},
+    "pipelines/job_log.py": {"now"},
+}
+
+
+def clocks_in(source: str) -> set[str]:
+    """The clocks that tell what time it is, and times of files, that a module reads."""
+    nodes = list(ast.walk(ast.parse(source)))
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "time"]
+    found = {alias.name for node in froms for alias in node.names} & (CLOCKS_OF_TIME | {"*"})
+    imports = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules = {alias.asname or alias.name for alias in imports if alias.name == "time"}
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            of_time = isinstance(node.value, ast.Name) and node.value.id in modules
+            found |= {node.attr} & (CLOCKS | CLOCKS_OF_TIME if of_time else CLOCKS)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "clocks"),
+    [
+        ("import time\nx = time.time()", {"time"}),
+        ("import time as t\nx = t.time_ns()", {"time_ns"}),
+        ("from time import time as now_is", {"time"}),
+        ("from time import *", {"*"}),
+        ("from datetime import datetime\nx = datetime.now(None)", {"now"}),
+        ("import datetime\nx = datetime.date.today()", {"today"}),
+        ("import os\nx = os.stat('a').st_mtime_ns + os.path.getctime('a')",
+         {"st_mtime_ns", "getctime"}),
+        ("import time, datetime\nx = time.monotonic()\ny = datetime.time(1)", set()),
+    ],
+)  # fmt: skip
+def test_a_clock_is_seen_however_it_is_read(source, clocks):
+    assert clocks_in(source) == clocks
+
+
 def test_no_stage_reads_a_clock_or_the_time_of_a_file():
-    """What makes parts has no clock; the progress line and the records of jobs have one."""
-    # Copies of what lies in an object store: a file of another time is hashed or fetched again.
-    copies = {ROOT / "tagmine" / name for name in ("mirror.py", "opened.py", "cache.py")}
-    for path in {*(ROOT / "tagmine").rglob("*.py"), *(ROOT / "index").rglob("*.py")} - copies:
-        names = {n.attr for n in ast.walk(ast.parse(path.read_text())) if hasattr(n, "attr")}
-        assert not names & {"st_mtime", "st_mtime_ns", "getmtime", "utcnow", "now"}, path
+    """What makes parts has no clock; the records of jobs have one."""
+    folders = [ROOT / name for name in ("tagmine", "index", "pipelines")]
+    paths = {path for folder in folders for path in folder.rglob("*.py")}
+    found = {path.relative_to(ROOT).as_posix(): clocks_in(path.read_text()) for path in paths}
+    assert {name: clocks for name, clocks in found.items() if clocks} == ALLOWED_CLOCKS
 
 
 DAMAGED = (
