@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup lock demo test engines image-check faults fuzz bench bench-index bench-scale study tags-page lint clean
+.PHONY: setup lock audit demo test engines image-check faults fuzz bench bench-index bench-scale study tags-page lint clean
 
 setup: .venv/ready
 
@@ -20,7 +20,7 @@ setup: .venv/ready
 # requirements-test.lock: versions and hashes, those that are there kept. A plain NAME==VERSION
 # that somebody added to either is kept, too. UPGRADE=--upgrade moves all, UPGRADE='-P NAME' one.
 COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-  --generate-hashes --no-annotate --custom-compile-command "make lock" $(UPGRADE) --extra s3
+  --generate-hashes --no-annotate --custom-compile-command "make lock" $(UPGRADE) --extra gs --extra s3
 lock: .venv-lock/bin/uv
 	$(COMPILE) --extra test $(if $(UPGRADE),,--constraint requirements.lock) \
 	  --output-file requirements-test.lock
@@ -29,6 +29,18 @@ lock: .venv-lock/bin/uv
 .venv-lock/bin/uv: Makefile
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv==0.13.9
+	touch $@
+
+# The locks' review, which make test has, too, and known holes by the database of pip-audit, where
+# it can be reached.
+audit: setup .venv-audit/bin/pip-audit
+	$(BIN)/python -m pytest tests/test_lock.py
+	$(BIN)/python -m campaigns.audit .venv-audit/bin/pip-audit requirements.lock \
+	  requirements-test.lock
+
+.venv-audit/bin/pip-audit: Makefile
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit==2.10.1
 	touch $@
 
 demo: setup

@@ -1,1 +1,1 @@
-"""Long runs that look for faults: random kills, and fuzzing of all that strangers write."""
+"""What looks for faults: random kills, fuzzing of all that strangers write, known holes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import io
@@ -14,12 +15,14 @@ import sys
 import tarfile
 import tempfile
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from campaigns.contents import read_datastore
 from pipelines.main import main as tagmine
 
 _CAPTIONS = ("a red car", "two dogs on a beach", "an old man in a striped shirt", "a green apple")
@@ -27,6 +30,8 @@ _SHARDS, _SAMPLES = 6, 40
 _KILLS_A_BUILD = 9
 # One in so many is of a build with worker processes, which take seconds to start.
 _WITH_WORKERS = 8
+_ORPHAN_SECONDS = 60.0
+_TAIL_CHARACTERS = 2000
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,22 +65,78 @@ def write_shards(folder: Path) -> str:
     return f"{folder}/*.tar"
 
 
-def start(command: list[str]) -> int:
-    """The command in a process of its own, which need not import anything again."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launched:
+    """A command in a process of its own, which need not import anything again.
+
+    Attributes:
+        pid: the process, leader of its own session.
+        log: what it says; each command overwrites it.
+    """
+
+    pid: int
+    log: Path
+
+    def ended(self) -> bool:
+        """Whether it has ended by itself.
+
+        Raises:
+            AssertionError: with the end of its log, when it did not end well.
+        """
+        found, status = os.waitpid(self.pid, os.WNOHANG)
+        if found:
+            self._check(status, "it was not disturbed")
+        return bool(found)
+
+    def wait(self, what: str) -> None:
+        """Until it ends, which must be well; `what` is said where it is not."""
+        self._check(os.waitpid(self.pid, 0)[1], what)
+
+    def kill(self) -> bool:
+        """SIGKILL; False where it had ended before, which must be well."""
+        os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            return True
+        self._check(status, "it was not disturbed")
+        return False
+
+    def _check(self, status: int, what: str) -> None:
+        if status:
+            code = os.waitstatus_to_exitcode(status)
+            tail = self.log.read_text(errors="replace")[-_TAIL_CHARACTERS:]
+            raise AssertionError(f"exit {code}, though {what}. {self.log} ends:\n{tail}")
+
+
+def start(command: list[str], log: Path) -> Launched:
+    """Start a command of tagmine."""
     child = os.fork()
     if child:
-        return child
+        return Launched(child, log)
     os.setsid()
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os._exit(tagmine(command))
+    code = 1
+    try:
+        with log.open("w", buffering=1) as stream, contextlib.redirect_stderr(stream):
+            # Of C, and of the workers.
+            os.dup2(stream.fileno(), 2)
+            code = tagmine(command)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # Nothing of the campaign runs twice.
+        os._exit(code)
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    """Every file of a datastore but the records of jobs, which say when they ran."""
-    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-    named = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
-    return {name: data for name, data in named.items() if not name.startswith("jobs/")}
+def wait_for_orphans(root: Path, seconds: float = _ORPHAN_SECONDS) -> None:
+    """Until nobody writes: workers of killed launchers end at their next sample.
+
+    Raises:
+        AssertionError: naming the files that are still being written, or were left, after so long.
+    """
+    deadline = time.monotonic() + seconds
+    while left := sorted(root.rglob(".*.tmp-*")):
+        assert time.monotonic() < deadline, f"left after {seconds:g} s: {', '.join(map(str, left))}"
+        time.sleep(0.2)
 
 
 def stage_of(root: Path) -> str:
@@ -103,27 +164,30 @@ def disturb(root: Path, command: list[str], seconds: float, chance: random.Rando
     """Start the command and kill it, or a worker of it, at a random moment.
 
     Raises:
-        AssertionError: when it does not end well although only a worker was killed.
+        AssertionError: when it does not end well although it was not killed, or only a worker was.
     """
     with_workers = tally.kills % _WITH_WORKERS == _WITH_WORKERS - 1
-    launcher = start([*command, "--num-workers", "2"] if with_workers else command)
+    width = ["--num-workers", "2"] if with_workers else []
+    launcher = start([*command, *width], root.parent.with_suffix(".log"))
     wait = chance.random() * seconds * (4 if with_workers else 1)
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
-        if os.waitpid(launcher, os.WNOHANG)[0]:
+        if launcher.ended():
             return
         time.sleep(0.01)
-    workers = workers_of(launcher)
-    tally.stages[stage_of(root)] += 1
+    workers = workers_of(launcher.pid)
+    stage = stage_of(root)
     if workers and chance.random() < 0.5:
-        os.kill(chance.choice(workers), signal.SIGKILL)
-        tally.workers += 1
+        # Nothing is left to kill of a worker that has just ended.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(workers), signal.SIGKILL)
+            tally.workers += 1
+            tally.stages[stage] += 1
         # The job starts what was lost again by itself.
-        assert os.waitpid(launcher, 0)[1] == 0, "a job did not outlive one of its workers"
-        return
-    os.kill(launcher, signal.SIGKILL)
-    os.waitpid(launcher, 0)
-    tally.launchers += 1
+        launcher.wait("only a worker of it was killed")
+    elif launcher.kill():
+        tally.launchers += 1
+        tally.stages[stage] += 1
 
 
 def run(kills: int, seed: int, work: Path) -> Tally:
@@ -139,9 +203,10 @@ def run(kills: int, seed: int, work: Path) -> Tally:
     undisturbed = work / "undisturbed" / "store"
     began = time.monotonic()
     command = ["build", shards, "--clip-model", "demo", "--out"]
-    assert os.waitpid(start([*command, str(undisturbed)]), 0)[1] == 0
+    log = work / "quiet.log"
+    start([*command, str(undisturbed)], log).wait("it was not disturbed")
     seconds = time.monotonic() - began
-    expected = contents(undisturbed)
+    expected = read_datastore(undisturbed)
     tally = Tally()
     while tally.kills < kills:
         root = work / "killed" / "store"
@@ -150,12 +215,10 @@ def run(kills: int, seed: int, work: Path) -> Tally:
             if (root / "manifest.json").exists():
                 shutil.rmtree(root)
             disturb(root, [*command, str(root)], seconds, chance, tally)
-        assert os.waitpid(start([*command, str(root)]), 0)[1] == 0, f"{root} was not finished"
-        # Workers of killed launchers end at their next sample.
-        while list(root.rglob(".*.tmp-*")):
-            time.sleep(0.2)
-        assert os.waitpid(start(["verify", str(root)]), 0)[1] == 0, f"{root} does not verify"
-        found = contents(root)
+        start([*command, str(root)], log).wait(f"it had only to finish {root}")
+        wait_for_orphans(root)
+        start(["verify", str(root)], log).wait(f"{root} was finished")
+        found = read_datastore(root)
         different = sorted(n for n in expected.keys() | found if expected.get(n) != found.get(n))
         assert not different, f"{root}: {', '.join(different)} differ"
         shutil.rmtree(root)

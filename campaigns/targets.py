@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from index.files import open_index, read_card
+from index.tag_rows import read_tag_rows
 from tagmine.archive import HashingReader
 from tagmine.captions import SampleRejected
 from tagmine.cleaning import clean_caption
@@ -84,7 +84,7 @@ def _with_file(name: str, data: bytes, read: Callable[[Path], object]) -> None:
 
 def read_json_files(data: bytes) -> None:
     """The manifest, the list of sources, and the card of an index file."""
-    _with_file(MANIFEST, data, lambda path: read_manifest(path.parent))
+    _with_file(MANIFEST, data, lambda path: read_manifest(path.parent).files())
     _with_file(SOURCES, data, lambda path: read_sources(path.parent))
     _with_file("shard-00000.json", data, lambda path: read_card(path.with_suffix(".faiss")))
 
@@ -94,10 +94,7 @@ def read_parquet(data: bytes) -> None:
 
     def read(path: Path) -> None:
         read_tags_footer(path)
-        try:
-            pq.read_table(path, page_checksum_verification=True).to_pylist()
-        except (OSError, pa.ArrowException):
-            return
+        read_tag_rows(path, (0, 1), accept=lambda footer: None)
 
     _with_file("part-00000.parquet", data, read)
 

@@ -93,6 +93,8 @@ def fetch(name: str) -> Path:
     with open(cache / f".{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.is_dir() and not _differences(name, folder):
+            if name in _DRIVERS and not _is_as_made(folder / JOB_SERVER_JAR):
+                _merge_jars(folder, _DRIVERS[name])
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
@@ -108,12 +110,26 @@ def fetch(name: str) -> Path:
 def _differences(name: str, folder: Path) -> str:
     """What is not as pinned, as text; nothing where all is well."""
     if name == "prism":
-        report = _run(["go", "version", "-m", str(folder / "prism")])
+        try:
+            report = _run(["go", "version", "-m", str(folder / "prism")])
+        except MissingEngineError as error:
+            return str(error)
         return "" if _PRISM_MODULE in report else report[:500]
     pinned = dict(reversed(line.split()) for line in (_PINS / f"{name}.sha256").open())
     found = {path.name: _sha256(path) for path in folder.glob("*.jar")}
+    # Made here of the others, and compressed, which each zlib does in its own way: no pin.
     found.pop(JOB_SERVER_JAR, None)
     return ", ".join(sorted(n for n in pinned | found if pinned.get(n) != found.get(n)))
+
+
+def _is_as_made(jar: Path) -> bool:
+    """Whether a jar of jars is there with the hash that was recorded when it was made."""
+    record = _record(jar)
+    return jar.is_file() and record.is_file() and record.read_text() == _sha256(jar)
+
+
+def _record(jar: Path) -> Path:
+    return jar.with_name(f"{jar.name}.sha256")
 
 
 def _sha256(path: Path) -> str:
@@ -160,16 +176,16 @@ def _fetch_job_server(folder: Path, scratch: Path) -> None:
 
 def _merge_jars(folder: Path, main: str) -> None:
     """One jar of all, as Beam's own job servers are: a job takes it to the cluster, and 160 files
-    take a cluster minutes.
+    take a cluster minutes. The same jars make the same bytes; their hash is recorded beside them.
     """
+    target = folder / JOB_SERVER_JAR
+    unfinished = target.with_suffix(".unfinished")
     services: dict[str, bytes] = {}
     seen = {"META-INF/MANIFEST.MF"}
     opens = [f"Add-Opens: {ADD_OPENS[0]}", *(f"  {module}" for module in ADD_OPENS[1:])]
     manifest = ["Manifest-Version: 1.0", f"Main-Class: {main}", "Multi-Release: true", *opens]
-    with zipfile.ZipFile(
-        folder / JOB_SERVER_JAR, "w", zipfile.ZIP_DEFLATED, compresslevel=1
-    ) as jar:
-        jar.writestr("META-INF/MANIFEST.MF", "\n".join(manifest) + "\n")
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as jar:
+        _add(jar, "META-INF/MANIFEST.MF", ("\n".join(manifest) + "\n").encode())
         for path in sorted(folder.glob("*.jar")):
             if path.name == JOB_SERVER_JAR:
                 continue
@@ -179,9 +195,18 @@ def _merge_jars(folder: Path, main: str) -> None:
                         services[name] = services.get(name, b"") + part.read(name) + b"\n"
                     elif name not in seen and not name.endswith(_LEFT_OUT):
                         seen.add(name)
-                        jar.writestr(name, part.read(name))
+                        _add(jar, name, part.read(name))
         for name, lines in sorted(services.items()):
-            jar.writestr(name, lines)
+            _add(jar, name, lines)
+    unfinished.replace(target)
+    _record(target).write_text(_sha256(target))
+
+
+def _add(jar: zipfile.ZipFile, name: str, data: bytes) -> None:
+    # By itself an entry gets the time of this moment.
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.external_attr = (0o40755 if name.endswith("/") else 0o100644) << 16
+    jar.writestr(entry, data, zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 def _fetch_prism(folder: Path, scratch: Path) -> None:
@@ -198,13 +223,21 @@ _FETCHERS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-def main() -> None:
-    """Fetch what is named and print where it lies."""
+def main() -> int:
+    """Fetch what is named and print where it lies; what cannot be had here is said and left out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("engines", nargs="+", choices=sorted(_FETCHERS), metavar="ENGINE")
-    for name in parser.parse_args().engines:
-        print(fetch(name))
+    try:
+        for name in parser.parse_args().engines:
+            try:
+                print(fetch(name))
+            except MissingEngineError as error:
+                print(f"{name} is left out: {error}", file=sys.stderr)
+    except EngineError as error:
+        print(f"engines.fetch: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

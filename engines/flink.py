@@ -217,4 +217,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EngineError as problem:
+        sys.exit(f"engines.flink: {problem}")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from index.opening import REPAIR
 from tagmine.errors import DatastoreError
-from tagmine.parts import PartFooter, check_claims, parse_footer
+from tagmine.parts import TAGS_SCHEMA, PartFooter, check_claims, parse_footer
 
 
 def read_tag_rows(
@@ -33,6 +33,7 @@ def read_tag_rows(
         with pq.ParquetFile(path, page_checksum_verification=True) as opened:
             check_claims(opened.metadata)
             accept(parse_footer(path, opened.metadata.metadata))
+            _check_columns(opened.schema_arrow)
             wanted = pa.array(ids, pa.int64())
             found = []
             for group in _groups(opened.metadata, ids):
@@ -42,6 +43,16 @@ def read_tag_rows(
             return found
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise DatastoreError(f"{path} is damaged: {error}. {REPAIR}") from error
+
+
+def _check_columns(schema: pa.Schema) -> None:
+    for wanted in TAGS_SCHEMA:
+        number = schema.get_field_index(wanted.name)
+        found = schema.field(number) if number >= 0 else None
+        # No reader of rows needs it, and earlier releases wrote none.
+        lacking = found is None and wanted.name == "caption_sources"
+        if not lacking and (found is None or not found.equals(wanted)):
+            raise ValueError(f"its column {wanted.name} is {found}, expected {wanted}")
 
 
 def _groups(metadata: pq.FileMetaData, ids: Sequence[int]) -> list[int]:

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,11 @@ JOBS = "jobs"
 State = Literal["running", "finished", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
 
+UNSEEN_SECONDS = 60.0
+"""A running job writes its record more often; one that did not was killed, or stands still."""
 _WRITE_SECONDS = 1.0
+# Of a job that tells nothing for long, such as the training of an index.
+_BEAT_SECONDS = 10.0
 _MAX_RECORD_BYTES = 1 << 20
 _MAX_ERROR = 2000
 
@@ -88,10 +93,11 @@ class JobLog:
     def __init__(self, root: Path, stage: str, runner: str, parts: int) -> None:
         self._began = time.monotonic()
         self._last = float("-inf")
+        self._writing = threading.Lock()
         self._counts = JobCounts()
         now = datetime.datetime.now(datetime.UTC)
         host, pid = socket.gethostname(), os.getpid()
-        # Host and process, since two jobs may start within a second on two machines.
+        # The process, too, since two jobs may start within a microsecond.
         job = f"{now:%Y%m%dT%H%M%S%fZ}-{stage}-{pid}"
         self.path = root / JOBS / f"{job}.json"
         self._record = JobRecord(
@@ -108,6 +114,23 @@ class JobLog:
             with contextlib.suppress(OSError):
                 self._write()
 
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Write the record now and then while the block runs, though nothing new is told."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(_BEAT_SECONDS):
+                self.update(self._counts)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     def finish(self, state: State, error: str | None = None) -> None:
         """Write the last record."""
         self._record = dataclasses.replace(
@@ -116,6 +139,10 @@ class JobLog:
         self._write()
 
     def _write(self) -> None:
+        with self._writing:
+            self._write_alone()
+
+    def _write_alone(self) -> None:
         self._last = time.monotonic()
         seconds = self._last - self._began
         counts = self._counts
@@ -149,7 +176,8 @@ def log_job(root: Path, stage: str, runner: str, parts: int) -> Iterator[JobLog]
     """The log of a job, which says at its end how the block ended."""
     log = JobLog(root, stage, runner, parts)
     try:
-        yield log
+        with log.beating():
+            yield log
     except KeyboardInterrupt:
         _finish_anyway(log, "interrupted", None)
         raise
@@ -183,6 +211,13 @@ def read_jobs(root: Path) -> list[JobRecord]:
                 "depends on it."
             ) from error
     return records
+
+
+def seconds_unseen(record: JobRecord) -> float | None:
+    """How long ago a running job last said so; None for one that has ended, or said so lately."""
+    now = datetime.datetime.now(datetime.UTC)
+    seconds = (now - datetime.datetime.fromisoformat(record.updated)).total_seconds()
+    return seconds if record.state == "running" and seconds > UNSEEN_SECONDS else None
 
 
 def _iso(moment: datetime.datetime) -> str:

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.job_log import JOBS, STATES, JobRecord, read_jobs
+from pipelines.job_log import JOBS, STATES, JobRecord, read_jobs, seconds_unseen
 from pipelines.jobs_options import JobsOptions
 from tagmine.errors import ConfigurationError
 from tagmine.mirror import fetch_records
@@ -71,7 +71,7 @@ def _table(records: Sequence[JobRecord]) -> Table:
             datetime.datetime.fromisoformat(record.started).strftime("%Y-%m-%d %H:%M:%S"),
             record.stage,
             record.runner,
-            record.state,
+            _state(record),
             f"{record.parts_done:,}/{record.parts:,}",
             f"{record.samples_read:,}",
             f"{record.samples_written:,}",
@@ -89,8 +89,15 @@ def _rejects(record: JobRecord) -> str:
     return f"{total:,} ({', '.join(f'{n:,} {reason}' for reason, n in record.rejected.items())})"
 
 
+def _state(record: JobRecord) -> str:
+    unseen = seconds_unseen(record)
+    if unseen is None:
+        return record.state
+    return f"stopped? last seen {datetime.timedelta(seconds=round(unseen))} ago"
+
+
 def _left(record: JobRecord) -> str:
-    if record.state != "running":
+    if record.state != "running" or seconds_unseen(record) is not None:
         return ""
     if record.seconds_left is None:
         return "?"
@@ -113,7 +120,8 @@ class _Collector:
             family = GaugeMetricFamily(f"tagmine_job_{name}", text, labels=["stage", "runner"])
             for record in self._records:
                 value = getattr(record, name)
-                if value is not None:
+                ends_never = name == "seconds_left" and seconds_unseen(record) is not None
+                if value is not None and not ends_never:
                     family.add_metric([record.stage, record.runner], value)
             yield family
         yield self._rejected()

@@ -34,9 +34,23 @@ _PERMANENT = (
 )
 
 
+# Of the answers 4xx of HTTP: too late, too early, too many.
+_PASSING_STATUSES = frozenset({408, 425, 429})
+
+
 def is_transient(error: Exception) -> bool:
     """Whether the same call may succeed a moment later."""
+    # To fsspec's HTTP a file is not found for whatever the server answers.
+    status = _http_status(error.__cause__ if isinstance(error, FileNotFoundError) else error)
+    if status is not None:
+        return status >= 500 or status in _PASSING_STATUSES
     return not isinstance(error, _PERMANENT) and "Credential" not in type(error).__name__
+
+
+def _http_status(error: BaseException | None) -> int | None:
+    """What an HTTP server answered instead of what was asked for; None for any other failure."""
+    status = getattr(error, "status", None)
+    return status if isinstance(status, int) and status >= 400 else None
 
 
 def retry(call: Callable[[], _T], what: str) -> _T:

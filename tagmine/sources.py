@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MAX_PARTS, SOURCES, write_atomically
 from tagmine.redaction import redact, redact_url, refuse_user
-from tagmine.retries import retry
+from tagmine.retries import is_transient, retry
 from tagmine.stores import is_remote
 
 _GLOB_CHARACTERS = "*?["
@@ -136,10 +136,23 @@ def _look_up(name: str) -> tuple[list[str], list[str], str]:
         found = sorted(filesystem.glob(path))
         problem = "the glob matches no file, so 0 shards were found"
     else:
-        found = [path] if filesystem.exists(path) else []
+        found = [path] if _is_there(filesystem, path) else []
         problem = "there is no such file"
     folders = [item for item in found if filesystem.isdir(item)]
     return found if local else list(map(filesystem.unstrip_protocol, found)), folders, problem
+
+
+def _is_there(filesystem, path: str) -> bool:
+    if not {"http", "https"} & {*_protocols(filesystem)}:
+        return filesystem.exists(path)
+    # Its exists() takes a server that is busy for one that has no such file.
+    try:
+        filesystem.info(path)
+    except FileNotFoundError as error:
+        if is_transient(error):
+            raise
+        return False
+    return True
 
 
 def _protocols(filesystem) -> tuple[str, ...]:

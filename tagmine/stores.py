@@ -275,7 +275,7 @@ def open_store(url: str, where: str) -> Store:
     try:
         filesystem, path = fsspec.core.url_to_fs(plain, use_listings_cache=False)
     except (ValueError, ImportError) as error:
-        package = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(protocol)
-        todo = f"Install it: pip install {package}." if package else "Give s3://, gs:// or a path."
+        extra = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}.get(protocol)
+        todo = f"pip install 'tagmine[{extra}]'." if extra else "Give s3://, gs:// or a path."
         raise ConfigurationError(f"{where} {url}: {redact(str(error))}. {todo}") from error
     return Store(plain, filesystem, path)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.seeds import make_seeds
 from campaigns.targets import TARGETS
+from index import tag_rows
+from tagmine.errors import DatastoreError
+from tagmine.layout import MANIFEST
+from tagmine.manifest import read_manifest
 
 EXAMPLES = {"caption": 60, "faiss": 100}
 
@@ -44,6 +51,35 @@ def test_true_files_with_some_bytes_changed(name, seeds):
         TARGETS[name](bytes(changed))
 
     change()
+
+
+def test_what_is_changed_in_the_seed_of_a_manifest_is_seen_and_no_hash_stops_it(seeds, tmp_path):
+    (seed,) = [seed for seed in seeds["json"] if b"tagmine-datastore" in seed]
+    (tmp_path / MANIFEST).write_bytes(seed)
+    manifest = read_manifest(tmp_path)
+    unused = [f.name for f in dataclasses.fields(manifest) if getattr(manifest, f.name) is None]
+    assert unused == ["sha256"]
+    (tmp_path / MANIFEST).write_bytes(seed.replace(b'"images": 1', b'"images": 2'))
+    with pytest.raises(DatastoreError, match="2 images, but 1 vectors"):
+        read_manifest(tmp_path)
+
+
+def test_the_reader_of_parts_that_is_fuzzed_has_the_limits_of_row_groups(seeds, monkeypatch):
+    seen = []
+    monkeypatch.setattr(tag_rows, "check_claims", lambda metadata: seen.append(metadata.num_rows))
+    TARGETS["parquet"](seeds["parquet"][0])
+    assert seen == [2]
+
+
+@pytest.mark.parametrize("ids", [["a", "b"], [b"a", b"b"], [1.0, 2.0], [0, None], [[0], [1]]])
+def test_a_part_whose_ids_are_none_is_refused(seeds, tmp_path, ids):
+    path = tmp_path / "part.parquet"
+    true = pq.ParquetFile(pa.BufferReader(seeds["parquet"][0]))
+    footer = {b"tagmine": true.metadata.metadata[b"tagmine"]}
+    table = true.read().set_column(0, "id", pa.array(ids))
+    pq.write_table(table.replace_schema_metadata(footer), path)
+    with pytest.raises(DatastoreError, match="its column id is .*, expected"):
+        tag_rows.read_tag_rows(path, (0, 1), lambda footer: None)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -12,6 +12,7 @@ import tarfile
 import tomllib
 from pathlib import Path
 
+import fsspec
 import pytest
 from apache_beam.runners.portability.stager import Stager
 from packaging.requirements import Requirement
@@ -37,13 +38,21 @@ def test_the_locks_pin_all_that_the_project_names():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     runtime, everything = read_lock("requirements.lock"), read_lock("requirements-test.lock")
     extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *extras["s3"]]
+    needed = [*project["dependencies"], *extras["gs"], *extras["s3"]]
     for lock, named in ((runtime, needed), (everything, [*needed, *extras["test"]])):
         for requirement in map(Requirement, named):
             version = lock[canonicalize_name(requirement.name)].removeprefix("==")
             assert requirement.specifier.contains(version), f"{requirement}: run make lock"
     assert runtime.items() <= everything.items()
     assert "pytest" not in runtime
+
+
+def test_what_reads_the_shards_of_a_dataflow_job_is_installed_with_it():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert set(extras["gs"]) <= set(extras["dataflow"])
+    assert fsspec.get_filesystem_class("gs").protocol[0] == "gs"
 
 
 @pytest.fixture(scope="module")

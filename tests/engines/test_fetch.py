@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -79,6 +81,82 @@ def test_jars_are_merged_with_their_services(tmp_path):
         assert jar.read(service).split() == [b"One", b"Two"]
         assert jar.read("x/A.class") == b"1" and jar.read("x/B.class") == b"3"
         assert "META-INF/K.SF" not in jar.namelist()
+
+
+@pytest.fixture
+def job_server(tmp_path, monkeypatch):
+    """A cached job server of one jar, and its merged jar."""
+    folder, pins = tmp_path / "beam-flink", tmp_path / "pins"
+    folder.mkdir()
+    pins.mkdir()
+    write_jar(folder / "a.jar", {"x/A.class": b"1", "x/": b""})
+    digest = hashlib.sha256((folder / "a.jar").read_bytes()).hexdigest()
+    (pins / "beam-flink.sha256").write_text(f"{digest}  a.jar\n")
+    monkeypatch.setattr(engine, "_PINS", pins)
+    monkeypatch.setattr(engine, "_NEEDS", {"beam-flink": ()})
+    monkeypatch.setenv("TAGMINE_ENGINES", str(tmp_path))
+    assert engine.fetch("beam-flink") == folder
+    return folder / engine.JOB_SERVER_JAR
+
+
+def test_the_merged_jar_has_the_same_bytes_at_any_time(job_server, monkeypatch):
+    before = job_server.read_bytes()
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(2_000_000_000))
+    job_server.unlink()
+    engine.fetch("beam-flink")
+    assert job_server.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["altered", "missing", "unrecorded"])
+def test_a_merged_jar_that_is_damaged_is_made_again(job_server, damage):
+    whole, record = job_server.read_bytes(), job_server.with_name("job-server.jar.sha256")
+    recorded = record.read_text()
+    if damage == "altered":
+        job_server.write_bytes(whole[:-30] + b"forged")
+    else:
+        (job_server if damage == "missing" else record).unlink()
+    engine.fetch("beam-flink")
+    assert job_server.read_bytes() == whole and record.read_text() == recorded
+    # One that is whole is left as it is.
+    inode = job_server.stat().st_ino
+    engine.fetch("beam-flink")
+    assert job_server.stat().st_ino == inode
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go here")
+@pytest.mark.parametrize("content", [None, b"no program of Go"])
+def test_a_prism_that_is_missing_or_broken_is_fetched_anew(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("TAGMINE_ENGINES", str(tmp_path))
+    folder = tmp_path / "prism"
+    folder.mkdir()
+    if content is not None:
+        (folder / "prism").write_bytes(content)
+    fetched = []
+    monkeypatch.setitem(engine._FETCHERS, "prism", lambda *folders: fetched.append(folders))
+    with pytest.raises(engine.EngineError, match="prism is not what engines/pins says"):
+        engine.fetch("prism")
+    assert len(fetched) == 1
+
+
+def test_an_engine_that_cannot_be_had_is_left_out_in_a_sentence(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["fetch", "beam-flink", "prism"])
+    assert engine.main() == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "beam-flink is left out: beam-flink needs java and mvn, which is not installed",
+        "prism is left out: prism needs go, which is not installed",
+    ]
+
+
+def test_an_engine_that_is_not_as_pinned_ends_in_a_sentence(pinned, monkeypatch, capsys):
+    monkeypatch.setenv("TAGMINE_ENGINES", str(pinned.parent))
+    monkeypatch.setattr(engine, "_NEEDS", {"flink": ()})
+    monkeypatch.setitem(engine._FETCHERS, "flink", lambda *folders: None)
+    (pinned / "a.jar").unlink()
+    monkeypatch.setattr(sys, "argv", ["fetch", "flink"])
+    assert engine.main() == 1
+    assert "engines.fetch: flink is not what engines/pins says" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="there is no javac here")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.job_log import JOBS
+from campaigns.contents import read_datastore
 from pipelines.main import main
 
 CAPTIONS = (
@@ -165,14 +165,7 @@ def tagmine() -> Callable[..., subprocess.CompletedProcess]:
     return run
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-    # Records of jobs lie beside the datastore and say when each ran.
-    files = [path for path in files if path.parent != root / JOBS]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
-
-
 @pytest.fixture(scope="session")
 def read_folder() -> Callable[[Path], dict[str, bytes]]:
     """Every file of a folder but the records of jobs, by its relative path."""
-    return contents
+    return read_datastore

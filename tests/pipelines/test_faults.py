@@ -20,6 +20,7 @@ import pytest
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
+from campaigns.contents import read_datastore
 from index.images import ImageLimits, decode_image
 from pipelines import copying, embed, exact_search, index, mine, retrieve, thumbnails
 from pipelines.code_version import code_version
@@ -30,12 +31,6 @@ from pipelines.progress import Heartbeat, show_progress
 from tagmine.errors import TagmineError
 
 ROOT = Path(__file__).parents[2]
-
-
-def bytes_of(root: Path) -> dict[str, bytes]:
-    """Every file but the records of jobs, which say when they ran."""
-    files = {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*")) if p.is_file()}
-    return {name: p.read_bytes() for name, p in files.items() if not name.startswith("jobs/")}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +67,7 @@ def test_a_full_disk_stops_and_one_with_room_finishes(disk, shards, mined, capfd
     assert not [path for path in root.rglob("part-*") if not path.stat().st_size]
     disk("remount,size=4m")
     assert main(command) == 0
-    assert bytes_of(root) == bytes_of(mined)
+    assert read_datastore(root) == read_datastore(mined)
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
@@ -147,16 +142,61 @@ def test_clocks_decide_nothing(mined, tmp_path, shards):
     inodes = {path: path.stat().st_ino for path in root.glob("tags/*")}
     assert main(["mine", f"{folder}/0000[012].tar", "--out", str(root)]) == 0
     assert {path: path.stat().st_ino for path in root.glob("tags/*")} == inodes
-    assert bytes_of(root).keys() == bytes_of(mined).keys()
+    assert read_datastore(root).keys() == read_datastore(mined).keys()
+
+
+FILE_TIMES = {f"st_{which}time{unit}" for which in "amc" for unit in ("", "_ns")}
+CLOCKS = FILE_TIMES | {"getatime", "getmtime", "getctime", "now", "utcnow", "today"}
+# Of the module, since a datetime has some of these names; it has clocks of durations, too.
+CLOCKS_OF_TIME = {"time", "time_ns", "ctime", "asctime", "localtime", "gmtime", "strftime"}
+CLOCKS_OF_TIME |= {"clock_gettime", "clock_gettime_ns"}
+# Copies of what lies in an object store: a file of another time is hashed or fetched again.
+ALLOWED_CLOCKS = {
+    "tagmine/cache.py": {"st_mtime"},
+    "tagmine/mirror.py": {"st_mtime_ns"},
+    "tagmine/opened.py": {"st_mtime_ns"},
+    "pipelines/job_log.py": {"now"},
+}
+
+
+def clocks_in(source: str) -> set[str]:
+    """The clocks that tell what time it is, and times of files, that a module reads."""
+    nodes = list(ast.walk(ast.parse(source)))
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "time"]
+    found = {alias.name for node in froms for alias in node.names} & (CLOCKS_OF_TIME | {"*"})
+    imports = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules = {alias.asname or alias.name for alias in imports if alias.name == "time"}
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            of_time = isinstance(node.value, ast.Name) and node.value.id in modules
+            found |= {node.attr} & (CLOCKS | CLOCKS_OF_TIME if of_time else CLOCKS)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "clocks"),
+    [
+        ("import time\nx = time.time()", {"time"}),
+        ("import time as t\nx = t.time_ns()", {"time_ns"}),
+        ("from time import time as now_is", {"time"}),
+        ("from time import *", {"*"}),
+        ("from datetime import datetime\nx = datetime.now(None)", {"now"}),
+        ("import datetime\nx = datetime.date.today()", {"today"}),
+        ("import os\nx = os.stat('a').st_mtime_ns + os.path.getctime('a')",
+         {"st_mtime_ns", "getctime"}),
+        ("import time, datetime\nx = time.monotonic()\ny = datetime.time(1)", set()),
+    ],
+)  # fmt: skip
+def test_a_clock_is_seen_however_it_is_read(source, clocks):
+    assert clocks_in(source) == clocks
 
 
 def test_no_stage_reads_a_clock_or_the_time_of_a_file():
-    """What makes parts has no clock; the progress line and the records of jobs have one."""
-    # Copies of what lies in an object store: a file of another time is hashed or fetched again.
-    copies = {ROOT / "tagmine" / name for name in ("mirror.py", "opened.py", "cache.py")}
-    for path in {*(ROOT / "tagmine").rglob("*.py"), *(ROOT / "index").rglob("*.py")} - copies:
-        names = {n.attr for n in ast.walk(ast.parse(path.read_text())) if hasattr(n, "attr")}
-        assert not names & {"st_mtime", "st_mtime_ns", "getmtime", "utcnow", "now"}, path
+    """What makes parts has no clock; the records of jobs have one."""
+    folders = [ROOT / name for name in ("tagmine", "index", "pipelines")]
+    paths = {path for folder in folders for path in folder.rglob("*.py")}
+    found = {path.relative_to(ROOT).as_posix(): clocks_in(path.read_text()) for path in paths}
+    assert {name: clocks for name, clocks in found.items() if clocks} == ALLOWED_CLOCKS
 
 
 DAMAGED = (
@@ -177,7 +217,7 @@ def test_a_build_makes_damaged_files_anew(tmp_path, shards, tiny_clip):
     root = tmp_path / "store"
     command = ["build", f"{shards}/0000[01].tar", "--out", str(root), "--clip-model", tiny_clip]
     assert main(command) == 0
-    undamaged = bytes_of(root)
+    undamaged = read_datastore(root)
     for place in (0.3, 0.7):
         for name in DAMAGED:
             data = bytearray(undamaged[name])
@@ -185,7 +225,7 @@ def test_a_build_makes_damaged_files_anew(tmp_path, shards, tiny_clip):
             (root / name).write_bytes(data)
         assert main(["verify", str(root)]) == 1
         assert main(command) == 0
-        mended = bytes_of(root)
+        mended = read_datastore(root)
         assert mended.keys() == undamaged.keys()
         # Bytes that nothing reads, such as padding, may stay as they are.
         different = [name for name in mended if mended[name] != undamaged[name]]

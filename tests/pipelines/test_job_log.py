@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 
@@ -11,6 +12,7 @@ from apache_beam.portability.api import beam_job_api_pb2
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from pipelines import job_log
 from pipelines.job_log import JobCounts, JobLog, log_job, read_jobs
 from pipelines.main import main
 from pipelines.progress import Heartbeat, read_counts, show_progress
@@ -91,6 +93,34 @@ def test_while_it_runs_the_pace_of_made_parts_tells_the_time_left(tmp_path):
     # Two parts were made, four are left.
     assert record.seconds_left == pytest.approx(record.seconds * 4 / 2, rel=0.01)
     assert record.samples_per_second == pytest.approx(60 / record.seconds, rel=0.01)
+
+
+def test_a_job_that_tells_nothing_is_seen_to_live(tmp_path, monkeypatch):
+    monkeypatch.setattr(job_log, "_BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(job_log, "_WRITE_SECONDS", 0.0)
+    with log_job(tmp_path, "index", "local", 3):
+        (first,) = read_jobs(tmp_path)
+        deadline = time.monotonic() + 20
+        while read_jobs(tmp_path)[0].updated == first.updated:
+            assert time.monotonic() < deadline
+    assert read_jobs(tmp_path)[0].state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("ago", "state", "left", "told"),
+    [(3725, "stopped? last seen 1:02:0", "", 0), (5, "running", "0:00:07", 1)],
+)
+def test_a_job_that_was_killed_is_not_shown_as_running(tmp_path, capsys, ago, state, left, told):
+    log = JobLog(tmp_path, "mine", "local", 10)
+    record = json.loads(log.path.read_bytes()) | {"seconds_left": 7.0}
+    updated = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=ago)
+    log.path.write_text(json.dumps(record | {"updated": updated.isoformat()}))
+    assert main(["jobs", str(tmp_path)]) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    assert state in row and row.rstrip().endswith(left or "0")
+    assert main(["jobs", str(tmp_path), "--prometheus"]) == 0
+    families = {f.name: f for f in text_string_to_metric_families(capsys.readouterr().out)}
+    assert len(families["tagmine_job_seconds_left"].samples) == told
 
 
 def test_workers_tally_their_parts_in_one_file_a_process(tmp_path):

@@ -6,7 +6,8 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import DockerEnvironment
 
-from pipelines import embed, mine
+from index.build import ShardPlan
+from pipelines import embed, index, mine
 from pipelines.command_line import parse
 from pipelines.main import main
 from pipelines.options import RunnerOptions
@@ -46,7 +47,7 @@ def test_direct_runner_takes_workers_and_shows_progress(shards, tmp_path, capfd,
 
 @pytest.fixture
 def dataflow_jobs(shards, tiny_clip, tmp_path):
-    """The graphs of mine and embed as Dataflow would get them, and their options."""
+    """The graphs of mine, embed and index as Dataflow would get them, and their options."""
     pytest.importorskip("google.cloud.dataflow", reason="Beam's parts for Dataflow are not here")
     out = str(tmp_path / "store")
     command = ["build", f"{shards}/*.tar", "--out", out, "--clip-model", tiny_clip]
@@ -57,6 +58,7 @@ def dataflow_jobs(shards, tiny_clip, tmp_path):
     mining = mine.MineJob(out, asked.inputs.fields, inputs, "", None, asked.filters)
     embedding = embed.EmbedJob(out, tiny_clip, None, "", None, None)
     hint = embed.accelerator_hint(options.embed)
+    indexing = index.IndexJob(out, "Flat", (0,), (ShardPlan(0, (0,)),), None, False, 1 << 30)
 
     def translate(build):
         pipeline = _make_pipeline(options.mine.runner)
@@ -66,6 +68,7 @@ def dataflow_jobs(shards, tiny_clip, tmp_path):
     return (
         translate(lambda p: mine.build(p, sources, mining)),
         translate(lambda p: embed.build(p, sources, embedding, hint)),
+        translate(lambda p: index.build(p, indexing)),
     )
 
 
@@ -80,9 +83,10 @@ def step_hints(job):
 
 
 def test_dataflow_gives_a_gpu_to_workers_that_embed_only(dataflow_jobs):
-    mining, embedding = dataflow_jobs
-    assert "Mine shards/Mine captions" in step_hints(mining)
-    assert not any(step_hints(mining).values())
+    mining, embedding, indexing = dataflow_jobs
+    for job, step in ((mining, "Mine shards/Mine captions"), (indexing, "Fill index shards")):
+        assert step in step_hints(job)
+        assert not any(step_hints(job).values())
     hinted = {name: hints for name, hints in step_hints(embedding).items() if hints}
     spec = b"type:nvidia-tesla-t4;count:1;install-nvidia-driver"
     assert "Embed shards/Embed images" in hinted

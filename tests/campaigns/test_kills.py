@@ -1,0 +1,44 @@
+"""The campaign of kills sees a command that is refused, and a file that nobody finishes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+
+import pytest
+
+from campaigns.kills import Tally, disturb, start, wait_for_orphans
+
+# Before any fork, as the campaign does.
+importlib.import_module("pipelines.verify")
+
+
+def test_a_command_that_ends_badly_by_itself_fails_and_says_what_it_said(tmp_path):
+    root = tmp_path / "killed" / "store"
+    root.parent.mkdir()
+    tally = Tally()
+    with pytest.raises(AssertionError, match="exit 1, though it was not disturbed") as failure:
+        disturb(root, ["verify", str(root)], 1e6, random.Random(0), tally)
+    assert "there is no such folder" in str(failure.value)
+    assert tally.kills == 0 and not tally.stages
+
+
+def test_a_kill_counts_where_the_process_died_of_it(tmp_path):
+    log = tmp_path / "log"
+    assert start(["verify", str(tmp_path)], log).kill()
+    refused = start(["verify", str(tmp_path)], log)
+    os.waitid(os.P_PID, refused.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(AssertionError, match="exit 1, though it was not disturbed"):
+        refused.kill()
+    with pytest.raises(AssertionError, match="exit 1, though it had to work"):
+        start(["verify", str(tmp_path)], log).wait("it had to work")
+
+
+def test_a_file_that_is_left_is_named(tmp_path):
+    wait_for_orphans(tmp_path)
+    left = tmp_path / "tags" / ".part-00000.parquet.tmp-1"
+    left.parent.mkdir()
+    left.touch()
+    with pytest.raises(AssertionError, match=rf"left after 0\.3 s: {left}"):
+        wait_for_orphans(tmp_path, 0.3)
