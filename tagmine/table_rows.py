@@ -73,7 +73,7 @@ def read_csv(
 
 
 def _unquoted(cell: str) -> str:
-    """A cell that is quoted as a whole, as spreadsheets and pandas write some, without its quotes."""
+    """A cell without its quotes, where it is quoted as a whole, as spreadsheets write some."""
     return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
 
 
