@@ -86,6 +86,22 @@ def test_a_datastore_of_held_out_images_asks_as_its_shards_do(compare, world, tm
     assert "find themselves" in capfd.readouterr().err
 
 
+def test_queries_that_are_mined_otherwise_than_a_datastore_are_noted(
+    compare, world, tmp_path, capfd
+):
+    (tmp_path / "shade.txt").write_text("crimson\n")
+    page = tmp_path / "swap.html"
+    more = ["--vocabulary", str(tmp_path / "shade.txt"), "--sample", "8", "--html", str(page)]
+    assert main(compare("street", "--sample", "8")) == 0
+    assert "note:" not in capfd.readouterr().out
+    assert main(compare("street", *more)) == 0
+    printed = capfd.readouterr().out
+    for name in ("street", "fashion"):
+        assert f"note: the tags of {name} were mined by" in printed
+    assert printed.count("with names of shade.txt, and not alike") == 2
+    assert "and not alike" in page.read_text()
+
+
 def test_what_cannot_be_compared(compare, world, tmp_path, capfd):
     stored = str(next((world / "in").glob("street-*.tar")))
     store = str(world / "street")
