@@ -124,7 +124,7 @@ def test_bad_rows_cost_a_reject_each(folder):
 def test_a_quote_in_a_tsv_takes_no_rows_along(folder):
     path = folder / "table.tsv"
     cells = ['"stand by me" at the club', '"the cast of', 'said "so', '"a ""red"" hat"', '"a\tb"']
-    lines = ["image\t\"title\"", *(f"a.jpg\t{cell}" for cell in cells), "c\t a hat"]
+    lines = ['image\t"title"', *(f"a.jpg\t{cell}" for cell in cells), "c\t a hat"]
     path.write_text("\n".join(lines) + "\n")
     found = entries(path)
     assert len(found) == 6 and found[0].captions == (*cells[:3], 'a "red" hat')
