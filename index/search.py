@@ -280,9 +280,15 @@ class Datastore(Asking):
 
 
 def is_local_checkpoint(clip_model: str) -> bool:
-    """Whether the name of a model is a path, which means nothing on another machine."""
-    architecture, _, weights = clip_model.partition("/")
-    return clip_model != "demo" and (not weights or not re.fullmatch(r"[\w-]+", weights))
+    """Whether the name of a model is a path, which means nothing on another machine.
+
+    A name that would also find a file or folder here is a path, since that is what would be opened.
+    """
+    _, _, weights = clip_model.partition("/")
+    if clip_model == "demo":
+        return False
+    is_tag = re.fullmatch(r"[\w-]+", weights) is not None
+    return not is_tag or Path(clip_model).exists() or Path(weights).exists()
 
 
 def open_datastore(path: str | Path, encoder: Encoder | None = None) -> Datastore:

@@ -7,15 +7,16 @@ import hashlib
 from pathlib import Path
 
 import index
+import pipelines
 import tagmine
 from tagmine.errors import TagmineError
 
-_PACKAGES = (tagmine, index)
+_PACKAGES = (tagmine, index, pipelines)
 
 
 @functools.cache
 def code_version() -> str:
-    """The version of tagmine and a hash of the modules that make parts: `0.1.0+1a2b3c4d5e6f`."""
+    """The version of tagmine and a hash of the modules that workers run: `0.1.0+1a2b3c4d5e6f`."""
     digest = hashlib.sha256()
     for package in _PACKAGES:
         root = Path(package.__file__).parent

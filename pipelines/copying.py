@@ -13,6 +13,7 @@ from rich.console import Console
 from index.copy_plan import COPY_PIN, CopyPlan, read_copy_pin
 from index.thumbnails import copy_thumbnails
 from pipelines import index, verify
+from pipelines.code_version import check_code, code_version
 from pipelines.options import IndexOptions, VerifyOptions
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import process_part, watch_job
@@ -43,17 +44,19 @@ class CopyParts(beam.PTransform):
         super().__init__()
         self._out = out
         self._progress = progress
+        self._code = code_version()
 
     def expand(self, copies: beam.PCollection) -> beam.PCollection:
         return (
             copies
             | "Spread parts" >> beam.Reshuffle()
-            | "Copy parts" >> beam.Map(_copy, self._out, self._progress)
+            | "Copy parts" >> beam.Map(_copy, self._out, self._progress, self._code)
         )
 
 
-def _copy(copy: PartCopy, out: str, progress: str | None) -> PartResult:
+def _copy(copy: PartCopy, out: str, progress: str | None, code: str) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(code)
         made = copy_part(Path(out), copy, report)
         if was_copied(Path(out), copy):
             copy_thumbnails(copy, Path(out))

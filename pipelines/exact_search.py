@@ -17,6 +17,7 @@ from index.live import indexed_rows, removed_of
 from index.opening import NORM_TOLERANCE
 from index.report import ShardHealth
 from index.shard_health import check_shard, searched_files
+from pipelines.code_version import check_code, code_version
 from tagmine.embeddings import open_embeddings
 from tagmine.errors import DatastoreError
 from tagmine.layout import write_atomically
@@ -35,11 +36,13 @@ class ExactJob:
         root: the datastore's folder.
         scratch: folder with the queries, float32 [q, dim]; results are written there.
         k: how many neighbours.
+        code: what the launcher runs, and the worker must, too.
     """
 
     root: str
     scratch: str
     k: int
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class _Held:
 
 
 def _scan(number: int, job: ExactJob, shared: Shared) -> Scan:
+    check_code(job.code)
     queries = np.load(Path(job.scratch) / QUERIES, mmap_mode="r")
     root = Path(job.root)
     held = _held(job, shared)
@@ -152,6 +156,7 @@ def _write_scan(scan: Scan | None, job: ExactJob) -> None:
 
 
 def _examine(number: int, job: ExactJob, shared: Shared) -> None:
+    check_code(job.code)
     manifest = _held(job, shared).manifest
     health = check_shard(Path(job.root), manifest, searched_files(manifest)[number])
     write_atomically(_health_path(job, number), TypeAdapter(ShardHealth).dump_json(health))

@@ -104,7 +104,9 @@ class JobLog:
         """Take over what is counted; it is written at most once a second."""
         self._counts = counts
         if time.monotonic() - self._last >= _WRITE_SECONDS:
-            self._write()
+            # A disk that is full is told of by the job itself, where it wants room.
+            with contextlib.suppress(OSError):
+                self._write()
 
     def finish(self, state: State, error: str | None = None) -> None:
         """Write the last record."""

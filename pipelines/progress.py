@@ -174,6 +174,12 @@ def read_counts(folder: str) -> JobCounts:
     return counts
 
 
+def forget_counts(folder: str) -> None:
+    """Before a job is started again, whose finished parts will be found and counted anew."""
+    for path in Path(folder).glob("tally-*.json"):
+        path.unlink()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Watch:
     """How a running job is followed.

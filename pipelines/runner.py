@@ -25,13 +25,14 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from apache_beam.portability.api import beam_job_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.job_server import ExternalJobServer
+from apache_beam.runners.portability.portable_runner import PipelineResult as PortableResult
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
 from pipelines.job_log import JobCounts, JobLog
 from pipelines.local_workers import WorkerDiedError
 from pipelines.options import DATAFLOW, LOCAL_RUNNERS, RunnerOptions
-from pipelines.progress import INTERRUPTED, Watch, read_failure
+from pipelines.progress import INTERRUPTED, Watch, forget_counts, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
 
 _LOG_SHOWN = 4000
@@ -112,6 +113,8 @@ def run_job(options: RunnerOptions, build: Callable[[beam.Pipeline], object], wa
                     "finished is lost. If memory is short, run the same command with a smaller "
                     "--num-workers."
                 ) from error
+            if watch.folder:
+                forget_counts(watch.folder)
 
 
 def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO) -> None:
@@ -195,6 +198,9 @@ def _counting(result: PipelineResult, log: JobLog) -> Iterator[None]:
 
 
 def _count(result: PipelineResult, log: JobLog) -> None:
+    if isinstance(result, PortableResult):
+        # It would say for ever what it was told first, which is nothing while a batch job runs.
+        result._metrics = None
     try:
         found = result.metrics().query()["counters"]
     # Runners differ in what they say while a job runs, and in how they say that they cannot.

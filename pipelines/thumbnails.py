@@ -9,6 +9,7 @@ import apache_beam as beam
 from rich.console import Console
 
 from index.thumbnails import make_thumbnails
+from pipelines.code_version import check_code, code_version
 from pipelines.options import RunnerOptions
 from pipelines.runner import run_job
 from pipelines.shards import Plan, process_part, watch_job
@@ -21,16 +22,20 @@ from tagmine.stage import PartResult, ReportProgress
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ThumbnailsJob:
-    """What a worker needs: the datastore's folder, pixels a side, image members, heartbeats."""
+    """What a worker needs: the datastore's folder, pixels a side, image members, heartbeats, and
+    what code the launcher runs.
+    """
 
     root: str
     side: int
     fields: SampleFields
     progress: str | None
+    code: str = dataclasses.field(default_factory=code_version)
 
 
 def _shrink(source: Source, job: ThumbnailsJob) -> PartResult:
     def make(report: ReportProgress) -> PartResult:
+        check_code(job.code)
         needed = (embeddings_path(source.part), thumbnails_path(source.part))
         root = working_folder(job.root, needed)
         return make_thumbnails(root, source, job.side, job.fields, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import pytest
 from index import open_datastore
 from index.files import read_index
 from index.ondisk import merge_on_disk
+from index.search import Datastore
 from index.shard_health import check_shard
 from index.verify import verify_datastore
 from tagmine.embeddings import open_embeddings
@@ -36,6 +38,21 @@ def test_a_link_is_not_followed(make_datastore, tmp_path, path):
     (root / path).symlink_to(outside)
     with pytest.raises(DatastoreError, match="is a link.* nothing outside of its folder"):
         open_datastore(root)
+
+
+@pytest.mark.parametrize("place", ["store/encoder", "encoder", "ViT-B-32/openai"])
+def test_a_name_of_an_encoder_that_finds_something_here_is_not_opened(
+    make_datastore, tmp_path, monkeypatch, place
+):
+    name = place if "/" in place else f"ViT-B-32/{place}"
+    root = make_datastore(sizes=(60,)).root
+    manifest = read_manifest(root)
+    encoder = dataclasses.replace(manifest.encoder, clip_model=name)
+    named = dataclasses.replace(manifest, encoder=encoder)
+    (tmp_path / place).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatastoreError, match="a local checkpoint.* not opened unasked"):
+        _ = Datastore(root, named).encoder
 
 
 def test_a_folder_that_is_a_link_and_a_pipe_are_refused(make_datastore, tmp_path):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import os
 import shutil
 import subprocess
 import sys
+import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.utils.shared import Shared
+from rich.console import Console
 
 from index.images import ImageLimits, decode_image
-from pipelines import embed, index, mine, retrieve
+from pipelines import copying, embed, exact_search, index, mine, retrieve, thumbnails
 from pipelines.code_version import code_version
 from pipelines.failures import explain, explained
+from pipelines.job_log import JobLog, read_jobs
 from pipelines.main import main
+from pipelines.progress import Heartbeat, show_progress
 from tagmine.errors import TagmineError
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +73,23 @@ def test_a_full_disk_stops_and_one_with_room_finishes(disk, shards, mined, capfd
     disk("remount,size=4m")
     assert main(command) == 0
     assert bytes_of(root) == bytes_of(mined)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_record_that_finds_no_room_ends_nothing(disk):
+    root = disk("size=64k")
+    log = JobLog(root, "mine", "local", 3)
+    with show_progress(Console(quiet=True), "mine", 3, 300, log) as folder:
+        with contextlib.suppress(OSError):
+            (root / "rest").write_bytes(bytes(1 << 20))
+        Heartbeat(folder, 0)(50, 3)
+        time.sleep(1.5)
+        assert read_jobs(root)[0].samples_read == 0
+        (root / "rest").unlink()
+        deadline = time.monotonic() + 20
+        while read_jobs(root)[0].samples_read != 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_an_output_that_is_read_only(disk, shards, mined, capfd):
@@ -180,20 +203,43 @@ def table(data: bytes) -> pa.Table:
 
 
 @pytest.mark.parametrize(
-    "job", [mine.MineJob, embed.EmbedJob, index.IndexJob, retrieve.RetrieveJob]
+    "work",
+    [
+        lambda code: mine._mine(_source(), _job(mine.MineJob, code), Shared()),
+        lambda code: embed._embed(_source(), _job(embed.EmbedJob, code), Shared()),
+        lambda code: thumbnails._shrink(_source(), _job(thumbnails.ThumbnailsJob, code)),
+        lambda code: index._train(_job(index.IndexJob, code)),
+        lambda code: index._fill(None, _job(index.IndexJob, code)),
+        lambda code: retrieve._retrieve(_source(), _job(retrieve.RetrieveJob, code), Shared()),
+        lambda code: exact_search._scan(0, _job(exact_search.ExactJob, code), Shared()),
+        lambda code: exact_search._examine(0, _job(exact_search.ExactJob, code), Shared()),
+        lambda code: copying._copy(types.SimpleNamespace(source=_source()), "x", None, code),
+    ],
 )
-def test_a_worker_of_other_code_is_refused(job):
-    required = [f for f in dataclasses.fields(job) if f.default is f.default_factory]
-    made = job(*[None] * len(required), code="0.0.1+000000000000")
-    assert job(*[None] * len(required)).code == code_version()
-    run = {
-        mine.MineJob: lambda: mine._mine(_source(), made, Shared()),
-        embed.EmbedJob: lambda: embed._embed(_source(), made, Shared()),
-        index.IndexJob: lambda: index._train(made),
-        retrieve.RetrieveJob: lambda: retrieve._retrieve(_source(), made, Shared()),
-    }[job]
+def test_a_worker_of_other_code_is_refused(work):
     with pytest.raises(TagmineError, match=r"the launcher 0\.0\.1\+0+; parts of two versions"):
-        run()
+        work("0.0.1+000000000000")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        mine.MineJob,
+        embed.EmbedJob,
+        thumbnails.ThumbnailsJob,
+        index.IndexJob,
+        retrieve.RetrieveJob,
+        exact_search.ExactJob,
+    ],
+)
+def test_a_job_carries_the_launchers_code(kind):
+    assert _job(kind).code == code_version()
+
+
+def _job(kind, *code):
+    """A job with nothing in it but the launcher's code."""
+    required = [f for f in dataclasses.fields(kind) if f.default is f.default_factory]
+    return kind(*[None] * len(required), **({"code": code[0]} if code else {}))
 
 
 def _source():

@@ -6,12 +6,15 @@ import json
 import time
 
 import pytest
+from apache_beam.metrics.monitoring_infos import int64_user_counter
+from apache_beam.portability.api import beam_job_api_pb2
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
 
 from pipelines.job_log import JobCounts, JobLog, log_job, read_jobs
 from pipelines.main import main
 from pipelines.progress import Heartbeat, read_counts, show_progress
-from pipelines.runner import counts_of
+from pipelines.runner import PortableResult, _count, counts_of
 from tagmine.errors import DatastoreError
 from tagmine.parts import PartFooter
 
@@ -91,8 +94,6 @@ def test_while_it_runs_the_pace_of_made_parts_tells_the_time_left(tmp_path):
 
 
 def test_workers_tally_their_parts_in_one_file_a_process(tmp_path):
-    from rich.console import Console
-
     log = JobLog(tmp_path, "mine", "local", 3)
     with show_progress(Console(quiet=True), "mine", 3, 300, log) as folder:
         for part in range(2):
@@ -116,6 +117,30 @@ def test_beams_counters_are_read_as_the_same_counts():
         "dropped_too_short": 5,
     }
     assert counts_of(counters) == JobCounts(3, 1, 16, 14, {"no_caption": 2})
+
+
+class JobServiceOfABatchJob:
+    """As Beam's Java job server: silent about counters while a batch job runs."""
+
+    def __init__(self):
+        self.over = False
+
+    def GetJobMetrics(self, request):  # noqa: N802
+        counters = {"read": 16, "written": 14, "parts_done": 3} if self.over else {}
+        infos = [int64_user_counter("mine", n, v, ptransform="s") for n, v in counters.items()]
+        metrics = beam_job_api_pb2.MetricResults(attempted=infos, committed=infos)
+        return beam_job_api_pb2.GetJobMetricsResponse(metrics=metrics)
+
+
+def test_an_engine_that_tells_its_counters_at_the_end_is_asked_again(tmp_path):
+    service = JobServiceOfABatchJob()
+    result = PortableResult(service, "job", (), ())
+    with log_job(tmp_path, "mine", "FlinkRunner", 3) as log:
+        _count(result, log)
+        service.over = True
+        _count(result, log)
+    (record,) = read_jobs(tmp_path)
+    assert (record.samples_read, record.samples_written, record.parts_done) == (16, 14, 3)
 
 
 def test_the_command_prints_a_table_and_what_prometheus_parses(built, capsys):

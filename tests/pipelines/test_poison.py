@@ -8,11 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PngImagePlugin
 
+from campaigns.kills import workers_of
+from pipelines.job_log import read_jobs
 from pipelines.main import main
 
 # Any Python that starts with this on its path has a decoder that reads address 0 at such a picture.
@@ -90,6 +93,36 @@ def test_the_same_command_gets_past_it(tmp_path, fragile, poisoned, tiny_clip, m
         assert main(finish) == 0
     assert main(["verify", str(root)]) == 0
     assert json.loads((root / "manifest.json").read_text())["images"] == 8
+
+
+def test_one_command_with_workers_gets_past_it(tmp_path, fragile, poisoned, tiny_clip, read_folder):
+    command = ["embed", poisoned, "--clip-model", tiny_clip, "--num-workers", "2", "--out"]
+    root = tmp_path / "store"
+    done = run(fragile, *command, str(root))
+    assert done.returncode == 0, done.stderr
+    assert rejects(root) == {"in/0/1": CRASHED, "in/0/3": CRASHED}
+    (record,) = read_jobs(root)
+    assert (record.parts_done, record.parts, record.samples_read) == (2, 2, 10)
+    assert record.rejected == {"decoder_crashed": 2}
+
+
+def test_killed_workers_change_nothing(tmp_path, shards, start_tagmine, tagmine, read_folder):
+    command = ["mine", f"{shards}/*.tar", "--out"]
+    here, there = tmp_path / "here/store", tmp_path / "there/store"
+    tagmine(*command, str(here))
+    process = start_tagmine(*command, str(there), "--num-workers", "2")
+    deadline = time.monotonic() + 120
+    while not list(there.glob("tags/part-*.parquet")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    _, printed = process.communicate(timeout=250)
+    assert process.returncode == 0, printed
+    assert read_folder(there) == read_folder(here)
+    (record,), (undisturbed,) = read_jobs(there), read_jobs(here)
+    for name in ("parts_done", "samples_read", "samples_written", "rejected"):
+        assert getattr(record, name) == getattr(undisturbed, name)
+    assert record.parts_kept > 0
 
 
 def test_a_worker_that_dies_does_not_end_the_job(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,6 +17,7 @@ class Door(ThreadingHTTPServer):
         seen: every request's method and path.
         answer: decides on (method, path): None to pass it on, an HTTP status to answer, or 0 to
             read the request and close the connection without an answer.
+        pause: decides on (method, path) how many seconds pass in the middle of an answer.
     """
 
     daemon_threads = True
@@ -26,6 +28,7 @@ class Door(ThreadingHTTPServer):
         self.behind = (host, port)
         self.seen: list[tuple[str, str]] = []
         self.answer: Callable[[str, str], int | None] = lambda method, path: None
+        self.pause: Callable[[str, str], float] = lambda method, path: 0.0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -35,6 +38,7 @@ class Door(ThreadingHTTPServer):
     def reset(self) -> None:
         self.seen.clear()
         self.answer = lambda method, path: None
+        self.pause = lambda method, path: 0.0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -77,7 +81,11 @@ class _Handler(BaseHTTPRequestHandler):
         length = next((v for k, v in headers if k.lower() == "content-length"), len(data))
         self.send_header("Content-Length", str(length if self.command == "HEAD" else len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        half = len(data) // 2
+        self.wfile.write(data[:half])
+        if seconds := self.server.pause(self.command, self.path):
+            time.sleep(seconds)
+        self.wfile.write(data[half:])
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass  # noqa: N815
 

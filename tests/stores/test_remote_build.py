@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,33 @@ def test_a_server_that_fails_for_a_while(
     door.reset()
     assert without_sources(read_store("bkt/failing/ds")) == without_sources(read_files(local_store))
     assert max(failed.values()) > 2
+
+
+def test_a_source_that_is_slow_or_stands_still(
+    door, build, local_store, read_store, read_files, monkeypatch
+):
+    import s3fs
+
+    monkeypatch.setattr("tagmine.retries._FIRST_WAIT", 0.05)
+    monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 2)
+    s3fs.S3FileSystem.clear_instance_cache()
+    asked: Counter[str] = Counter()
+
+    def pause(method: str, path: str) -> float:
+        if method != "GET" or "/toys/" not in path:
+            return 0.0
+        asked[path] += 1
+        # The first answer of one shard stops in the middle; the others only take their time.
+        return 30.0 if "/toys/1" in path and asked[path] == 1 else 0.3
+
+    door.pause = pause
+    try:
+        assert build(SHARDS, "s3://bkt/slow/ds") == 0
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+    door.reset()
+    assert without_sources(read_store("bkt/slow/ds")) == without_sources(read_files(local_store))
+    assert max(asked.values()) > 1
 
 
 def test_a_store_that_stays_away_is_a_sentence(door, build, monkeypatch, capfd):
