@@ -147,7 +147,10 @@ def _assemble(staging: Path, before: Manifest) -> Manifest:
     plans = [ShardPlan(shard_of(card.file.path), card.parts) for card in old.shards]
     floor = before.vocabulary.min_tag_images
     key, limit = old.index_key, old.min_clip_score
-    after = assemble_manifest(staging, read_sources(staging), plans, key, limit, floor)
+    # A build that was killed while it grew has listed shards of which there is no part yet.
+    parts = {part.part for part in before.parts}
+    sources = [source for source in read_sources(staging) if source.part in parts]
+    after = assemble_manifest(staging, sources, plans, key, limit, floor)
     index = dataclasses.replace(
         after.index,
         nprobe=old.nprobe,

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from index.live import removed_of
 from index.stack_plan import check_encoders
 from index.take_out import every_sample
 from tagmine.copy_part import PartCopy
 from tagmine.errors import ConfigurationError, DatastoreError
-from tagmine.layout import MANIFEST, MAX_PARTS, part_of
+from tagmine.layout import COPY_PIN, MANIFEST, MAX_PARTS, part_of
 from tagmine.manifest import (
     EncoderPin,
     Manifest,
@@ -29,8 +30,6 @@ from tagmine.opened import local_folder
 from tagmine.parts import file_sha256, read_tags_footer
 from tagmine.removed import Identities, Removed, identify
 from tagmine.sources import Source, read_sources
-
-COPY_PIN = "copied.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ def plan_merge(folders: Sequence[str], min_clip_score: float | None = None) -> C
         limit,
         min(manifest.vocabulary.min_tag_images for manifest in manifests),
         {"command": "merge", "datastores": [[store.name, store.sha256] for store in stores]},
-        Identities(frozenset().union(*(store.removed.identities.known for store in stores))),
+        _removed_of(stores, chosen),
         (*notes, *_notes_of(manifests, stores, scored)),
     )
 
@@ -250,6 +249,27 @@ def _choose_parts(
     if len(chosen) > MAX_PARTS:
         raise ConfigurationError(f"{len(chosen):,} parts; at most {MAX_PARTS:,} can be one.")
     return chosen, notes
+
+
+def _removed_of(
+    stores: Sequence[_Store], chosen: Sequence[tuple[_Store, PartCard, str]]
+) -> Identities:
+    """What was taken out of any datastore, by the keys that the merge has.
+
+    Where two shards had one name, a key that was taken out of one datastore is in the merge that of
+    an image of the other.
+    """
+    known = frozenset().union(*(store.removed.identities.known for store in stores))
+    clashing = {card.source for _, card, name in chosen if name != card.source}
+    for store, card, name in chosen if known else ():
+        if card.source in clashing:
+            ids, keys = every_sample(store.root, card)
+            hidden = np.isin(ids, store.hidden)
+            kept = () if name != card.source else keys.filter(pa.array(~hidden)).to_pylist()
+            known -= {identify("key", key) for key in kept}
+            gone = keys.filter(pa.array(hidden)).to_pylist()
+            known |= {identify("key", name + key.removeprefix(card.source)) for key in gone}
+    return Identities(known)
 
 
 def _check_alike(store: _Store, card: PartCard, before: _Store, other: PartCard) -> None:

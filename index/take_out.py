@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from index.publish import removed_card
+from index.unpublished import UnpublishedPart, read_samples_of, unpublished_parts
 from index.vocabulary import publish_vocabulary, vocabulary_maker
-from tagmine.embeddings import open_embeddings
-from tagmine.errors import DatastoreError
 from tagmine.manifest import Manifest, PartCard, write_manifest
 from tagmine.removed import (
     Identities,
@@ -26,7 +24,7 @@ from tagmine.removed import (
 )
 from tagmine.requests import Matcher, Request
 from tagmine.samples import SampleFields
-from tagmine.sources import read_sources
+from tagmine.sources import Source, read_sources
 from tagmine.staging import finish_staged, mirror, publish_staged, remove_unnamed
 
 ReportStep = Callable[[str], None]
@@ -40,6 +38,8 @@ class TakenOut:
         samples: samples that were found, rejects among them.
         hidden: images that readers no longer see, beside those of before.
         left: images that they do see.
+        unmade: parts that a killed build had finished, and which held something that was asked for
+            or could not be read; the next build makes them anew.
         known: requests that were found nowhere, but had been taken out before.
         unmatched: requests that were found nowhere.
     """
@@ -47,6 +47,7 @@ class TakenOut:
     samples: int
     hidden: int
     left: int
+    unmade: int
     known: tuple[Request, ...]
     unmatched: tuple[Request, ...]
 
@@ -73,29 +74,53 @@ def take_out(
     manifest = finish_staged(root)
     before = read_newest(root)
     matcher = Matcher(requests)
+    unpublished = unpublished_parts(root, manifest)
     if matcher.lookups:
-        hashes = {part.part: part.source_sha256 for part in manifest.parts}
-        sources = [(source, hashes[source.part]) for source in read_sources(root)]
+        sources = _shards_of(root, manifest, unpublished)
         matcher.search_shards(sources, fields, lambda source: report(f"reading {source.name}"))
     found = [before.pending]
     for part in manifest.parts:
         if matcher.reaches(part.part, part.source):
             report(f"searching {part.source}")
             found.append(matcher.match(part.part, part.source, *every_sample(root, part)))
+    holding = [part for part in unpublished if part.holds(matcher)]
     pending = np.unique(np.concatenate(found))
     known = Identities(before.identities.known | matcher.identities.known)
     if known != before.identities or len(pending) != len(before.pending):
         write_removed(root / next_record(root), Removed(known, pending))
+    # After the record, by which a build leaves out what they had.
+    for part in holding:
+        part.delete()
     manifest, hidden = _publish(root, manifest, report)
-    missed = [request for request in requests if request not in matcher.matched]
-    old = [r for r in missed if identify(r.kind, r.value) in before.identities.known]
+    old, unmatched = _tell_apart(requests, matcher, before)
     return TakenOut(
         len(np.unique(np.concatenate([[], *found[1:]]))),
         hidden,
         manifest.live_images,
-        tuple(old),
-        tuple(request for request in missed if request not in old),
+        len(holding),
+        old,
+        unmatched,
     )
+
+
+def _tell_apart(
+    requests: Sequence[Request], matcher: Matcher, before: Removed
+) -> tuple[tuple[Request, ...], tuple[Request, ...]]:
+    """Of the requests that were not found those that an earlier one recorded, and the others."""
+    missed = [request for request in requests if request not in matcher.matched]
+    known = before.identities.known
+    old = tuple(r for r in missed if identify(r.kind, r.value) in known)
+    return old, tuple(request for request in missed if request not in old)
+
+
+def _shards_of(
+    root: Path, manifest: Manifest, unpublished: Sequence[UnpublishedPart]
+) -> list[tuple[Source, str]]:
+    """The shards that finished parts were made of, each with the sha256 that it had."""
+    hashes: dict[int, str | None] = {part.part: part.source_sha256 for part in manifest.parts}
+    hashes |= {part.source.part: part.source_sha256() for part in unpublished}
+    pairs = [(source, hashes.get(source.part)) for source in read_sources(root)]
+    return [(source, sha256) for source, sha256 in pairs if sha256 is not None]
 
 
 def every_sample(root: Path, part: PartCard) -> tuple[np.ndarray, pa.Array]:
@@ -104,20 +129,8 @@ def every_sample(root: Path, part: PartCard) -> tuple[np.ndarray, pa.Array]:
     Raises:
         DatastoreError: for a file that cannot be read.
     """
-    embeddings = open_embeddings(root / part.embeddings.path)
-    ids, keys = [embeddings.ids], [embeddings.keys()]
-    for card in (part.tags, *part.rejects):
-        try:
-            table = pq.read_table(
-                root / card.path, columns=["id", "key"], page_checksum_verification=True
-            )
-        except (OSError, pa.ArrowException) as error:
-            raise DatastoreError(
-                f"{root / card.path} cannot be read: {error}. Run tagmine verify."
-            ) from error
-        ids.append(table.column("id").to_numpy())
-        keys += table.column("key").chunks
-    return np.concatenate(ids), pa.concat_arrays(keys)
+    cards = (part.embeddings, part.tags, *part.rejects)
+    return read_samples_of([root / card.path for card in cards])
 
 
 def _publish(root: Path, manifest: Manifest, report: ReportStep) -> tuple[Manifest, int]:

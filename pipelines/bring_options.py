@@ -9,6 +9,8 @@ from pipelines.flags import split_names
 from pipelines.options import RunnerOptions
 from tagmine.bring.options import POSES, BringOptions
 from tagmine.errors import ConfigurationError
+from tagmine.redaction import redact
+from tagmine.stores import is_remote
 
 DEFAULT_SHARD_SIZE = 1_000
 MAX_SHARD_SIZE = 100_000
@@ -25,7 +27,7 @@ class ShardsOptions:
         shard_size: samples a shard.
 
     Raises:
-        ConfigurationError: for a shard size out of range.
+        ConfigurationError: for a shard size out of range, or a URL as a source.
     """
 
     bring: BringOptions
@@ -34,6 +36,11 @@ class ShardsOptions:
     shard_size: int = DEFAULT_SHARD_SIZE
 
     def __post_init__(self) -> None:
+        remote = next(filter(is_remote, self.bring.sources), None)
+        if remote is not None:
+            raise ConfigurationError(
+                f"{redact(remote)}: tagmine shards reads files of this machine. Copy it here first."
+            )
         if not 1 <= self.shard_size <= MAX_SHARD_SIZE:
             raise ConfigurationError(
                 f"--shard-size {self.shard_size}: give a number from 1 to {MAX_SHARD_SIZE:,}."

@@ -10,7 +10,7 @@ from pathlib import Path
 import apache_beam as beam
 from rich.console import Console
 
-from index.copy_plan import COPY_PIN, CopyPlan, read_copy_pin
+from index.copy_plan import CopyPlan, read_copy_pin
 from index.thumbnails import copy_thumbnails
 from pipelines import index, verify
 from pipelines.code_version import check_code, code_version
@@ -20,6 +20,7 @@ from pipelines.shards import process_part, watch_job
 from tagmine.copy_part import PartCopy, copy_part, was_copied
 from tagmine.errors import ConfigurationError
 from tagmine.layout import (
+    COPY_PIN,
     ENCODER_PIN,
     MANIFEST,
     SOURCES,

@@ -113,10 +113,11 @@ examples:
   tagmine remove coco-tags --keys takedown.txt
 
 A line of the file is a key as tagmine query prints it (coco/train-0000/000000089232), a glob of
-keys (coco/train-0000/*), an id, a URL, or the sha256 of an image file. Datastores hold no URLs and
-no pictures: for those the shards are read, img2dataset's fields url and sha256 of the JSON too.
-Nobody who opens the datastore afterwards sees the images, and tagmine build leaves them out. What
-is found nowhere is kept out, too.""",
+keys (coco/train-0000/*), an id (id:139), a URL, or the sha256 of an image file. A number alone is
+refused, since samples are named by numbers, too. Datastores hold no URLs and no pictures: for those
+the shards are read, img2dataset's fields url and sha256 of the JSON too. Nobody who opens the
+datastore afterwards sees the images, and tagmine build leaves them out. A key, URL or hash that is
+found nowhere is kept out, too.""",
     "compact": """\
 example:
   tagmine compact coco-tags

@@ -40,8 +40,18 @@ def run(options: RemoveOptions, console: Console) -> None:
         f"{done.hidden:,} images were in the index and are hidden now; {done.left:,} are left",
         soft_wrap=True,
     )
+    if done.unmade:
+        console.print(
+            f"       {done.unmade:,} parts of an interrupted build held some of them and were "
+            "deleted; the next build makes them again, without these",
+            soft_wrap=True,
+        )
     _print_requests(console, "taken out before", done.known)
-    _print_requests(console, "found nowhere, and kept out of later builds", done.unmatched)
+    passing = [request for request in done.unmatched if request.kind in ("glob", "id")]
+    kept = [request for request in done.unmatched if request not in passing]
+    _print_requests(console, "found nowhere, and kept out of later builds", kept)
+    what = "globs and ids found nowhere; nothing is kept out of later builds by them"
+    _print_requests(console, what, passing)
     if done.samples:
         console.print(
             f"       Their rows are still in the files: tagmine compact "

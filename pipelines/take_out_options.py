@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
+from tagmine.errors import ConfigurationError
+from tagmine.stores import is_remote
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RemoveOptions:
@@ -13,17 +16,39 @@ class RemoveOptions:
     Attributes:
         datastore: its folder.
         keys: file of what to take out, a line each.
+
+    Raises:
+        ConfigurationError: for the URL of a datastore.
     """
 
     datastore: str
     keys: str
 
+    def __post_init__(self) -> None:
+        _refuse_url("remove", self.datastore)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CompactOptions:
-    """`tagmine compact`."""
+    """`tagmine compact`.
+
+    Raises:
+        ConfigurationError: for the URL of a datastore.
+    """
 
     datastore: str
+
+    def __post_init__(self) -> None:
+        _refuse_url("compact", self.datastore)
+
+
+def _refuse_url(command: str, datastore: str) -> None:
+    if is_remote(datastore):
+        raise ConfigurationError(
+            f"{datastore}: tagmine {command} works on a folder of this machine. Run tagmine pull, "
+            "remove and compact there, and push what is left, which takes the place of what is "
+            "there now."
+        )
 
 
 def add_remove(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +58,8 @@ def add_remove(parser: argparse.ArgumentParser) -> None:
         "--keys",
         required=True,
         metavar="FILE",
-        help="what to take out, a line each: a key (dataset/shard/sample), a glob of keys, an id, "
-        "a URL, or the sha256 of an image file; for URLs and hashes the shards are read",
+        help="what to take out, a line each: a key (dataset/shard/sample), a glob of keys, "
+        "id:NUMBER, a URL, or the sha256 of an image file; for URLs and hashes the shards are read",
     )
 
 

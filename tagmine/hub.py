@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tagmine.errors import ConfigurationError
-from tagmine.layout import MANIFEST, locked
+from tagmine.layout import MANIFEST, SOURCES, locked
 from tagmine.manifest import read_manifest
 from tagmine.redaction import redact
 from tagmine.retries import retry
-from tagmine.stores import StoreError
-from tagmine.transfer import LocalFile, ReportFile, Transferred, hash_file, pinned_file
+from tagmine.sources import read_sources
+from tagmine.stores import StoreError, open_store
+from tagmine.transfer import (
+    LocalFile,
+    ReportFile,
+    Transferred,
+    hash_file,
+    pinned_file,
+    refuse_other,
+    stale_names,
+)
 
 _ADDRESS = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)((?:/[\w.-]+)*)/?", re.ASCII)
 _COMMIT_FILES = 100
@@ -48,8 +56,10 @@ def check_hub(url: str) -> None:
 
 
 def _unreachable(url: str, error: Exception) -> StoreError:
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
     said = redact(f"{type(error).__name__}: {error}".strip(": ").split("\n")[0])
-    offline = " HF_HUB_OFFLINE is set." if os.environ.get("HF_HUB_OFFLINE") else ""
+    offline = " HF_HUB_OFFLINE is set." if HF_HUB_OFFLINE else ""
     return StoreError(
         f"{url}: the hub cannot be reached or refuses ({said}).{offline} A token that may write is "
         "taken from HF_TOKEN. Run the same command again when it can be; what is there is kept."
@@ -66,17 +76,17 @@ def push_to_hub(
     """Push a datastore to a dataset repository, which is made private where there is none.
 
     What the repository has with the same hash is left. The last commit brings the manifest and
-    takes away files that it does not name.
+    takes away the datastore's files that it does not name; those of others stay.
 
     Args:
         root: the datastore's folder.
         url: hf://datasets/OWNER/NAME, or a folder in it.
         sent: the folder of its manifest, as `manifest_to_send` gives it.
-        beside: further files by name.
+        beside: further files by name, as `files_beside` gives them.
         report: told of each file.
 
     Raises:
-        ConfigurationError: for another form of URL.
+        ConfigurationError: for another form of URL, or a place that holds something else.
         DatastoreError: for a file that is not what the manifest says.
         StoreError: when the hub cannot be reached or refuses, or has other bytes than were sent.
     """
@@ -87,15 +97,17 @@ def push_to_hub(
     repository.prepare()
     with locked(root):
         manifest = read_manifest(sent)
-        files = [pinned_file(root, card) for card in manifest.files()]
-        files += [hash_file(name, path) for name, path in sorted(beside.items())]
         there = repository.hashes()
+        refuse_other(there, open_store(url, "URL"), read_sources(root))
+        # First, since it is what tells a later push whose half-finished folder this is.
+        names = sorted(beside, key=lambda name: (name != SOURCES, name))
+        files = [hash_file(name, beside[name]) for name in names]
+        files += [pinned_file(root, card) for card in manifest.files()]
         missing = [file for file in files if not _same(file, there.get(file.name))]
         for batch in _batches(missing):
             repository.commit(batch, [])
         last = hash_file(MANIFEST, sent / MANIFEST)
-        named = {file.name for file in files} | {MANIFEST}
-        stale = sorted(name for name in there if "/" in name and name not in named)
+        stale = stale_names(there, manifest, beside)
         if stale or not _same(last, there.get(MANIFEST)):
             missing.append(last)
             repository.commit([last], stale)
@@ -152,7 +164,7 @@ class _Repository:
             raise _unreachable(self._url, error) from None
 
     def hashes(self) -> dict[str, tuple[int, str]]:
-        """Size and hash of every file below the prefix."""
+        """Size and hash of every file below the prefix but hidden ones, such as the hub's own."""
 
         def read() -> dict[str, tuple[int, str]]:
             tree = self._api.list_repo_tree(self._name, repo_type="dataset", recursive=True)
@@ -162,7 +174,9 @@ class _Repository:
                     item.lfs.sha256 if item.lfs else item.blob_id,
                 )
                 for item in tree
-                if hasattr(item, "blob_id") and item.path.startswith(self._prefix)
+                if hasattr(item, "blob_id")
+                and item.path.startswith(self._prefix)
+                and not item.path.removeprefix(self._prefix).startswith(".")
             }
 
         return self._call(read)

@@ -25,6 +25,7 @@ MERGED_LISTS = "index/merged.ivfdata"
 VOCABULARY = "vocabulary/tags.arrow"
 TAGGER_PIN = "tagger.json"
 ENCODER_PIN = "encoder.json"
+COPY_PIN = "copied.json"
 _TEMPORARY_MARK = ".tmp-"
 _UNDER_WAY = ".under-way"
 

@@ -22,7 +22,8 @@ from tagmine.stage import open_source
 
 MAX_LINES = 10_000_000
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_ID = re.compile(r"[0-9]{1,19}")
+_NUMBER = re.compile(r"[0-9]+")
+_ID = re.compile(r"id:(0|[1-9][0-9]{0,18})")
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -33,7 +34,7 @@ class Request:
     Attributes:
         kind: "id", "image" for the sha256 of an image's bytes, "url", "key", or "glob" for a
             pattern of keys.
-        value: as it stands there; a hash in lower case.
+        value: as it stands there; a hash in lower case, an id without the mark.
     """
 
     kind: Literal["id", "image", "url", "key", "glob"]
@@ -69,10 +70,16 @@ def source_of(key: str) -> str:
 
 
 def _request(line: str, place: str) -> Request:
-    if _ID.fullmatch(line) and int(line) < 1 << 63:
-        return Request("id", line)
     if _SHA256.fullmatch(line):
         return Request("image", line.lower())
+    if _NUMBER.fullmatch(line):
+        # COCO and img2dataset name samples by numbers: as an id it would be another image.
+        raise ConfigurationError(
+            f"{place}: {line[:80]} may be an id or the key of a sample. Write id:{int(line[:80])} "
+            f"for the image of this id, or dataset/shard/{line[:80]} for the sample."
+        )
+    if line.startswith("id:") and "/" not in line:
+        return Request("id", _id(line, place))
     if "://" in line:
         return Request("url", line)
     if "/" in line and _GLOB_CHARACTERS & set(line):
@@ -80,9 +87,19 @@ def _request(line: str, place: str) -> Request:
     if line.count("/") >= 2:
         return Request("key", line)
     raise ConfigurationError(
-        f"{place}: {line[:80]!r} is no key (dataset/shard/sample), no id, no URL and no sha256 of "
-        "an image. Give keys as tagmine query prints them."
+        f"{place}: {line[:80]!r} is no key (dataset/shard/sample), no id (id:139), no URL and no "
+        "sha256 of an image. Give keys as tagmine query prints them."
     )
+
+
+def _id(line: str, place: str) -> str:
+    found = _ID.fullmatch(line)
+    if found is None or int(found[1]) >= 1 << 63:
+        raise ConfigurationError(
+            f"{place}: {line[:80]!r} is no id: a number below 2^63 without zeros before it, such "
+            "as id:139. A sample's key is written dataset/shard/sample."
+        )
+    return found[1]
 
 
 class Matcher:

@@ -150,13 +150,22 @@ class Store:
         else:
             parent, _, name = path.rpartition("/")
             aside = f"{parent}/.{name}{_MOVED}{uuid.uuid4().hex}"
-            self._filesystem.makedirs(parent, exist_ok=True)
+            self._make_folder_of(path)
             self._filesystem.put_file(str(source), aside)
             self._filesystem.mv(aside, path)
 
+    def _make_folder_of(self, path: str) -> None:
+        """Object stores have no folders; on others a file must lie in one that is there."""
+        if not self._atomic:
+            self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+
     def write(self, name: str, data: bytes) -> None:
         """Replace a small object."""
-        self._call(name, lambda: self._filesystem.pipe_file(self._full(name), data))
+        self._call(name, lambda: self._pipe(name, data))
+
+    def _pipe(self, name: str, data: bytes, **options: str) -> None:
+        self._make_folder_of(self._full(name))
+        self._filesystem.pipe_file(self._full(name), data, **options)
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a small object unless there is one; False where there is.
@@ -165,9 +174,7 @@ class Store:
         """
         try:
             self._call(
-                name,
-                lambda: self._filesystem.pipe_file(self._full(name), data, mode="create"),
-                passing=(FileExistsError,),
+                name, lambda: self._pipe(name, data, mode="create"), passing=(FileExistsError,)
             )
         except FileExistsError:
             return False

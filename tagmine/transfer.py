@@ -7,12 +7,13 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import (
+    COPY_PIN,
     MANIFEST,
     SOURCES,
     atomic_path,
@@ -31,6 +32,8 @@ from tagmine.stores import Store, StoredObject, StoreError
 
 CARD = "README.md"
 REPORT = ("report/report.json", "report/index.html")
+# Not every datastore has them, so one may have been left from an earlier state.
+_OPTIONAL = (COPY_PIN, *REPORT)
 FOLDERS = (
     "tags/",
     "embeddings/",
@@ -107,9 +110,16 @@ def files_beside(root: Path) -> dict[str, Path]:
 
     The report is left to the caller, since it shows pictures; nothing else that lies in the folder
     is taken.
+
+    Raises:
+        DatastoreError: for a folder without the list of its shards, by which a later push knows
+            what is there.
     """
-    named = {name: root / name for name in (*BESIDE_MANIFEST, CARD)}
-    return {n: path for n, path in named.items() if path.is_file() and not path.is_symlink()}
+    named = {name: root / name for name in (*BESIDE_MANIFEST, CARD, COPY_PIN)}
+    found = {n: path for n, path in named.items() if path.is_file() and not path.is_symlink()}
+    if SOURCES not in found:
+        raise DatastoreError(f"{root} has no {SOURCES}. Restore it from a copy.")
+    return found
 
 
 @contextlib.contextmanager
@@ -148,7 +158,7 @@ def push(
         root: the datastore's folder.
         store: where it goes.
         sent: the folder of its manifest, as `manifest_to_send` gives it.
-        beside: further files by name, as `files_beside` gives them, `sources.json` among them.
+        beside: further files by name, as `files_beside` gives them.
         report: told of each file.
 
     Raises:
@@ -158,10 +168,8 @@ def push(
     """
     with locked(root), hold_lease(store, str(root.absolute())) as lease:
         manifest = read_manifest(sent)
-        if SOURCES not in beside:
-            raise DatastoreError(f"{root} has no {SOURCES}. Restore it from a copy.")
         listed = store.list()
-        _refuse_other(listed, store, read_sources(root))
+        refuse_other(listed, store, read_sources(root))
         sender = _Sender(store, listed, report)
         # First, since it is what tells a later run whose half-finished folder this is.
         sender.send(hash_file(SOURCES, beside[SOURCES]))
@@ -173,7 +181,7 @@ def push(
             sender.send(hash_file(name, beside[name]))
         lease.check()
         sender.send(hash_file(MANIFEST, sent / MANIFEST))
-        for name in _stale(listed, manifest):
+        for name in stale_names(listed, manifest, beside):
             store.delete(name)
     return sender.result()
 
@@ -218,14 +226,23 @@ def _same(store: Store, file: LocalFile, stored: StoredObject) -> bool:
     return store.hash(file.name) == (file.sha256, file.size)
 
 
-def _refuse_other(
-    listed: Mapping[str, StoredObject], store: Store, sources: Iterable[Source]
-) -> None:
-    """Stop before one datastore is written over another."""
+def refuse_other(listed: Collection[str], store: Store, sources: Iterable[Source]) -> None:
+    """Stop before one datastore is written over another, or over what is none.
+
+    Args:
+        listed: names of what is there.
+        store: the place.
+        sources: the shards of the datastore that is to go there.
+
+    Raises:
+        ConfigurationError: when what is there has shards that it lacks, or no list of them.
+    """
     if not listed:
         return
     names = {source.part: source.name for source in sources}
-    known = parse_sources(store.read(SOURCES), store.place(SOURCES)) if SOURCES in listed else None
+    known = None
+    if SOURCES in listed:
+        known = parse_sources(store.read(SOURCES, MAX_MANIFEST_BYTES), store.place(SOURCES))
     if known is None or any(names.get(source.part) != source.name for source in known):
         what = "another datastore" if known is not None else "not a datastore"
         raise ConfigurationError(
@@ -234,13 +251,23 @@ def _refuse_other(
         )
 
 
-def _stale(names: Iterable[str], manifest: Manifest) -> list[str]:
-    known = {card.path for card in manifest.files()}
-    return sorted(name for name in names if name.startswith(FOLDERS) and name not in known)
+def stale_names(names: Iterable[str], manifest: Manifest, beside: Collection[str]) -> list[str]:
+    """Those of some names that a datastore may have and this one has not.
+
+    Args:
+        names: of what lies where it lies, things of others among them.
+        manifest: the datastore's.
+        beside: names of what it has beside the files that the manifest names.
+    """
+    known = {card.path for card in manifest.files()} | set(beside)
+    ours = (name for name in names if name.startswith(FOLDERS) or name in _OPTIONAL)
+    return sorted(name for name in ours if name not in known)
 
 
 def pull(store: Store, out: str, report: ReportFile = lambda *_: None) -> tuple[Path, Transferred]:
     """Copy a datastore from a store to a folder; files with the same content are left.
+
+    What the folder has of another manifest, and the store has not, is deleted.
 
     Args:
         store: where it is.
@@ -266,18 +293,20 @@ def pull(store: Store, out: str, report: ReportFile = lambda *_: None) -> tuple[
         _refuse_other_folder(root, parse_sources(sources, store.place(SOURCES)))
         # First, since it is what tells a later run whose half-finished folder this is.
         write_atomically(root / SOURCES, sources)
-        if (root / MANIFEST).is_file() and (root / MANIFEST).read_bytes() != data:
+        same = (root / MANIFEST).is_file() and (root / MANIFEST).read_bytes() == data
+        if not same:
             # It names files that are replaced one by one from now on.
-            (root / MANIFEST).unlink()
+            (root / MANIFEST).unlink(missing_ok=True)
         with ThreadPoolExecutor(TRANSFERS) as pool:
             copied = list(
                 pool.map(lambda card: _receive(store, root, card, report), manifest.files())
             )
-        for name in (*BESIDE_MANIFEST, CARD, *REPORT):
-            if name in listed:
-                with atomic_path(root / name) as temporary:
-                    store.get(name, temporary)
-        _remove_stale(root, manifest)
+        beside = [name for name in (*BESIDE_MANIFEST, CARD, *_OPTIONAL) if name in listed]
+        for name in beside:
+            with atomic_path(root / name) as temporary:
+                store.get(name, temporary)
+        # What was made here of this very manifest, such as a report, says nothing of another.
+        _remove_stale(root, manifest, (*beside, *_OPTIONAL) if same else beside)
         write_atomically(root / MANIFEST, data)
     sizes = [size for size in copied if size is not None]
     return root, Transferred(len(sizes), sum(sizes), len(copied) - len(sizes))
@@ -323,7 +352,8 @@ def _refuse_other_folder(root: Path, sources: Iterable[Source]) -> None:
         )
 
 
-def _remove_stale(root: Path, manifest: Manifest) -> None:
-    found = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
-    for name in _stale((path.relative_to(root).as_posix() for path in found), manifest):
+def _remove_stale(root: Path, manifest: Manifest, beside: Collection[str]) -> None:
+    found = [path for path in root.rglob("*") if path.is_file()]
+    names = (path.relative_to(root).as_posix() for path in found)
+    for name in stale_names(names, manifest, beside):
         (root / name).unlink()

@@ -31,6 +31,8 @@ KEYS = ("IVF16,PQ8x4", "PCA16,IVF16,SQ8", "Flat", "HNSW8", "IVF16,PQ8x4fs")
 
 
 def remove(root, *lines):
+    """Take out of a datastore; numbers are ids."""
+    lines = [f"id:{line}" if isinstance(line, int) else line for line in lines]
     path = root.parent / "takedown.txt"
     path.write_text("\n".join(map(str, lines)))
     return take_out(root, read_requests(path), SampleFields(), lambda step: None)
@@ -216,6 +218,11 @@ def test_a_lost_record_is_no_open_door(make_datastore):
         ("", "the file is empty"),
         ("d/s0/1\nonly-a-name", "line 2: 'only-a-name' is no key"),
         ("\x00\n", "is no key"),
+        ("d/s0/1\n000000000139", "line 2: 000000000139 .* id:139 .* dataset/shard/000000000139"),
+        ("4294967303", "may be an id or the key of a sample"),
+        ("id:000000000139", "without zeros before it"),
+        (f"id:{1 << 63}", "below 2\\^63"),
+        ("id:x", "is no id"),
         (b"\xff\xfe", "cannot be read"),
     ],
 )
@@ -228,7 +235,7 @@ def test_files_that_cannot_be_used(tmp_path, text, says):
 
 def test_what_a_line_is(tmp_path):
     path = tmp_path / "takedown.txt"
-    lines = ["a/b/c", "a/b/*", "12", "AB" * 32, "https://x.org/a?b=[1]", "", "a/b/c"]
+    lines = ["a/b/c", "a/b/*", "id:12", "AB" * 32, "https://x.org/a?b=[1]", "", "a/b/c"]
     path.write_text("\n".join(lines))
     assert [(r.kind, r.value) for r in read_requests(path)] == [
         ("key", "a/b/c"),

@@ -155,6 +155,9 @@ def test_beams_own_options_are_passed_on():
     ("line", "says"),
     [
         ("build x.tar --out d --num-workers 0", "give 1 or more"),
+        ("remove s3://b/d --keys x.txt", "Run tagmine pull, remove and compact there, and push"),
+        ("compact s3://b/d", "Run tagmine pull, remove and compact there, and push"),
+        ("shards s3://b/x.csv --out d", "reads files of this machine"),
         ("build x.tar --out d --num-workers 2 --runner=FlinkRunner", "for the local runner"),
         ("build x.tar --out d --batch-size 0", "give 1 or more"),
         ("embed x.tar --out d --num-prepro-workers 0", "give 1 or more"),

@@ -12,6 +12,7 @@ from index.search import open_datastore
 from index.thumbnails import Thumbnails
 from pipelines.main import main
 from tagmine.manifest import read_manifest
+from tagmine.removed import identify, read_newest
 
 WORDS = ("zeppelin", "harp", "quokka", "lantern", "xylophone", "teapot")
 
@@ -78,6 +79,25 @@ def test_a_merge_leaves_out_what_any_of_its_datastores_took_out(taken, capsys):
     assert total.rejected == {"removed": 1}
     for path in sorted(both.rglob("part-00000*")):
         assert b"p2" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_key_that_means_another_image_in_the_merge_hides_none(compacted, taken, tmp_path):
+    remove(taken / "other", taken, "photos/00000/p4")
+    if compacted:
+        assert main(["compact", str(taken / "other")]) == 0
+    both = taken / "both"
+    line = ["merge", str(taken / "one"), str(taken / "other"), "--out", str(both)]
+    assert main(line) == 0
+    found = keys_of(both)
+    # The photos/00000 of `one` is another shard, whose p4 nobody took out.
+    assert {key for key in found if key.endswith("/p4")} == {"photos/00000/p4", "photos/00001/p4"}
+    assert main(["verify", str(both)]) == 0
+    assert main(line) == 0
+    known = read_newest(both).identities.known
+    renamed = {identify("key", "other.photos/00000/p4")}
+    assert identify("key", "photos/00000/p4") not in known
+    assert known == (frozenset() if compacted else renamed)
 
 
 def test_a_subset_leaves_it_out_too(taken):

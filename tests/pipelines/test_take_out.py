@@ -87,7 +87,7 @@ def takedown(built, photos, tmp_path, jpeg) -> Path:
     """A file that asks for each victim in another way."""
     lines = {
         "key": key_of(0, 7),
-        "id": str(open_datastore(built).ids_of([key_of(0, 8)])[0]),
+        "id": f"id:{open_datastore(built).ids_of([key_of(0, 8)])[0]}",
         "url": url_of(1, 20),
         "image": hashlib.sha256(jpeg(ROWS + 21)).hexdigest().upper(),
         "glob": "photos/00002/img003[0]",
@@ -217,6 +217,56 @@ def test_nor_under_another_key_or_after_a_lost_manifest(
     assert mentions(store, [b"quokka", b"yurt"]) == set()
 
 
+def test_what_is_found_nowhere_is_said_by_kind(store, command, write_tar, jpeg, tmp_path, capfd):
+    lines = ["photos/00009/img0001", "photos/00009/img000[23]", f"id:{(3 << 32) + 4}"]
+    (tmp_path / "takedown.txt").write_text("\n".join(lines))
+    assert main(["remove", str(store), "--keys", str(tmp_path / "takedown.txt")]) == 0
+    said = capfd.readouterr().err
+    assert "1 found nowhere, and kept out of later builds: photos/00009/img0001\n" in said
+    assert "2 globs and ids found nowhere; nothing is kept out of later builds by them:" in said
+    more = one_more(write_tar, jpeg, tmp_path, 9)
+    assert main([command[0], str(more), *command[1:], "--out", str(store)]) == 0
+    assert read_manifest(store).parts[3].stages["mine"].rejected == {"removed": 1}
+    assert main(["verify", str(store)]) == 0
+
+
+def one_more(write_tar, jpeg, folder: Path, shard: int) -> Path:
+    """A shard of five photos that no datastore has yet."""
+    members = []
+    for row in range(5):
+        record = json.dumps({"url": url_of(shard, row)}).encode()
+        name, picture = f"img{row:04d}", jpeg(shard * 1000 + row)
+        members += [(f"{name}.jpg", picture), (f"{name}.txt", b"a red car")]
+        members.append((f"{name}.json", record))
+    return write_tar(folder / f"photos/{shard:05d}.tar", members)
+
+
+def test_parts_that_a_killed_build_left_do_not_bring_them_back(
+    store, command, write_tar, jpeg, tmp_path, capfd
+):
+    shards = [one_more(write_tar, jpeg, tmp_path, shard) for shard in (6, 7, 8, 9)]
+    # As of a build that was killed before its manifest; part 6 was mined alone.
+    line = [*map(str, shards), "--out", str(store)]
+    assert main(["mine", *line]) == 0
+    assert main(["embed", *line[1:], "--clip-model", "demo"]) == 0
+    kept = {path: path.read_bytes() for path in store.glob("*/part-00006.*")}
+    assert len(kept) == 2
+    asked = [url_of(0, 7), url_of(8, 1), "photos/00006/img000[12]", f"id:{(4 << 32) + 4}"]
+    (tmp_path / "takedown.txt").write_text("\n".join([*asked, "photos/00007/img0000"]))
+    assert main(["remove", str(store), "--keys", str(tmp_path / "takedown.txt")]) == 0
+    said = capfd.readouterr().err
+    assert "5 asked for, 5 found: 1 samples" in said
+    assert "3 parts of an interrupted build held some of them and were deleted" in said
+    assert {path: path.read_bytes() for path in store.glob("*/part-0000[3456].*")} == kept
+    assert main(["compact", str(store)]) == 0
+    assert len(open_datastore(store)) == 3 * ROWS - 3 - 1
+    assert main(["build", *line, *command[4:]]) == 0
+    assert main(["verify", str(store)]) == 0
+    removed = [part.stages["mine"].rejected for part in read_manifest(store).parts[3:]]
+    assert removed == [{"removed": 2}, {"removed": 2}, {"removed": 1}, {}]
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
 def test_a_reject_that_is_taken_out_loses_its_row(store, tmp_path):
     (tmp_path / "one.txt").write_text(key_of(0, 35))
     assert mentions(store / "rejects", [key_of(0, 35).encode()])
@@ -270,7 +320,8 @@ def run(store):
     os._exit(status)
 assert run(out + "/whole") == 0
 total = int(Path(out, "calls").read_text())
-for at in sorted({total // 2, *range(total - 4, total + 1, 2)}):
+# At the first call and the last, and all along between them.
+for at in sorted({1, total // 5, 2 * total // 5, 3 * total // 5, 4 * total // 5, total - 2, total}):
     assert run(f"{out}/killed-{at}") == signal.SIGKILL
 """
 
@@ -291,7 +342,7 @@ def test_killed_anywhere_it_opens_and_the_next_try_finishes(
     assert done.returncode == 0, done.stderr
     finished = read_folder(out / "whole")
     killed = sorted(out.glob("killed-*"))
-    assert len(killed) == 4
+    assert len(killed) == 7
     for root in killed:
         assert len(open_datastore(root)) in (shown, 3 * ROWS - 3 - 5)
         assert main([word.format(root) for word in line]) == 0

@@ -20,7 +20,9 @@ def hub(load_module):
 
 _RUN = """
 import json, sys
+import tagmine.hub
 from pipelines.main import main
+tagmine.hub._COMMIT_FILES = 8
 print([main(line) for line in json.load(sys.stdin)])
 """
 
@@ -53,8 +55,10 @@ def test_to_the_hub_and_back(hub, tagmine, local_store, read_files, tmp_path):
     assert (hub.created["visibility"], hub.created["type"]) == ("private", "dataset")
     whole = read_files(local_store)
     assert hub.files == {f"toys/{name}": data for name, data in whole.items()}
-    # The second push sent nothing; the last commit of the first brought the manifest.
-    assert len(hub.commits) == 2 and hub.commits[-1] == (["toys/manifest.json"], [])
+    # The second push sent nothing. The first said first whose folder it is, and last what is in it.
+    assert len(hub.commits) == 2 + (len(whole) - 2) // 8
+    assert "toys/sources.json" in hub.commits[0][0]
+    assert hub.commits[-1] == (["toys/manifest.json"], [])
     assert "push   0 files" in said
     # What is there and is wrong, or is of no use, is mended by the next push.
     hub.files["toys/tags/part-00001.parquet"] = b"other"
@@ -63,6 +67,37 @@ def test_to_the_hub_and_back(hub, tagmine, local_store, read_files, tmp_path):
     assert statuses == [0, 0], said
     assert hub.files == {f"toys/{name}": data for name, data in whole.items()}
     assert read_files(tmp_path / "back") == whole
+
+
+def test_what_others_have_in_the_repository_stays(hub, tagmine, local_store, read_files, tmp_path):
+    root = tmp_path / "ds"
+    shutil.copytree(local_store, root)
+    theirs = {".gitattributes": b"hub's", "images/1.jpg": b"mine", "README.md": b"all mine"}
+    hub.files = dict(theirs)
+    whole, url = "hf://datasets/me/ds", "hf://datasets/me/ds/toys"
+    other = tmp_path / "other"
+    shutil.copytree(local_store, other)
+    text = (other / "sources.json").read_text().replace("toys/", "holidays/")
+    (other / "sources.json").write_text(text)
+    lines = [["push", str(root), place] for place in (whole, url)]
+    statuses, said = tagmine(hub.url, *lines, lines[0], ["push", str(other), url])
+    assert statuses == [1, 0, 1, 1], said
+    assert said.count("what is there is not a datastore (it holds README.md") == 2
+    assert "what is there is another datastore" in said
+    toys = {f"toys/{name}": data for name, data in read_files(root).items()}
+    assert hub.files == theirs | toys
+    # A datastore at the top takes away what it had before, and that alone.
+    notes = {"report/notes.txt": b"mine", "toys.txt": b"mine"}
+    hub.files = {".gitattributes": b"hub's"}
+    statuses, said = tagmine(hub.url, lines[0])
+    assert statuses == [0], said
+    hub.files |= toys | notes | {"report/report.json": b"{}", "copied.json": b"{}"}
+    statuses, said = tagmine(hub.url, lines[0])
+    assert statuses == [0], said
+    assert hub.files == {".gitattributes": b"hub's"} | read_files(root) | toys | notes
+    (root / "sources.json").unlink()
+    statuses, said = tagmine(hub.url, lines[0])
+    assert statuses == [1] and "has no sources.json" in said
 
 
 def test_a_hub_that_is_away_or_refuses_is_a_sentence(tagmine, hub, local_store, tmp_path):
@@ -78,7 +113,7 @@ def test_a_hub_that_is_away_or_refuses_is_a_sentence(tagmine, hub, local_store, 
     )
     assert statuses == [1, 1, 1]
     assert said.count(f"{there}: the hub cannot be reached or refuses") == 2
-    assert "give hf://datasets/OWNER/NAME" in said
+    assert "give hf://datasets/OWNER/NAME" in said and "HF_HUB_OFFLINE" not in said
     lines = [["pull", f"{there}-not", str(tmp_path / "ds")], ["push", str(damaged), there]]
     statuses, said = tagmine(hub.url, *lines)
     assert statuses == [1, 1]

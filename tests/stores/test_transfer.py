@@ -98,6 +98,77 @@ def test_pictures_stay_here_unless_asked(store_with_pictures, door, read_store):
     assert kept not in read_store("bkt/shown/ds")
 
 
+def test_a_report_or_a_pin_of_before_goes(door, bucket, local_store, read_files, tmp_path):
+    root, back = tmp_path / "ds", tmp_path / "back"
+    shutil.copytree(local_store, root)
+    (root / "copied.json").write_text('{"command": "subset"}')
+    place = "bkt/reported/ds"
+    stale = {f"{place}/report/{name}": b"of keys" for name in ("report.json", "index.html")}
+    assert main(["push", str(root), f"s3://{place}"]) == 0
+    assert main(["pull", f"s3://{place}", str(back)]) == 0
+    assert read_files(back) == read_files(root)
+    bucket.pipe(stale | {f"{place}/report/notes.txt": b"mine"})
+    (root / "copied.json").unlink()
+    assert main(["push", str(root), f"s3://{place}"]) == 0
+    assert {path for path in bucket.find(place) if "/report/" in path} == {
+        f"{place}/report/notes.txt"
+    }
+    assert not bucket.exists(f"{place}/copied.json")
+    # A report of the same manifest was made there, and stays; of another one it goes.
+    (back / "report").mkdir()
+    (back / "report/report.json").write_text("{}")
+    assert main(["pull", f"s3://{place}", str(back)]) == 0
+    assert (back / "report/report.json").exists() and (back / "copied.json").exists()
+    assert main(["index", str(root), "--min-tag-images", "3"]) == 0
+    assert main(["push", str(root), f"s3://{place}"]) == 0
+    assert main(["pull", f"s3://{place}", str(back)]) == 0
+    assert not (back / "report/report.json").exists() and not (back / "copied.json").exists()
+
+
+def test_to_a_folder_by_its_url(local_store, read_files, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TAGMINE_CACHE", str(tmp_path / "cache"))
+    place = f"file://{tmp_path}/not/there"
+    assert main(["push", str(local_store), place]) == 0
+    assert read_files(tmp_path / "not/there") == read_files(local_store)
+    assert main(["push", str(local_store), place]) == 0
+    assert "push   0 files" in capfd.readouterr().err
+    assert main(["verify", place]) == 0
+    assert main(["pull", place, str(tmp_path / "back")]) == 0
+    assert read_files(tmp_path / "back") == read_files(local_store)
+
+
+def test_a_second_push_that_is_killed_is_refused_until_it_is_finished(
+    pushed, door, local_store, start_tagmine, read_store, tmp_path
+):
+    root = tmp_path / "ds"
+    shutil.copytree(local_store, root)
+    (tmp_path / "keys.txt").write_text("toys/1/1\n")
+    assert main(["remove", str(root), "--keys", str(tmp_path / "keys.txt")]) == 0
+    assert main(["compact", str(root)]) == 0
+    started: list = []
+
+    def kill(seen: str, path: str) -> int | None:
+        if seen == "PUT" and path.endswith("/manifest.json") and started:
+            os.kill(started[0].pid, signal.SIGKILL)
+            return 0
+        return None
+
+    door.answer = kill
+    started.append(start_tagmine("push", str(root), pushed))
+    assert started[0].wait(timeout=120) == -signal.SIGKILL
+    started[0].communicate()
+    door.reset()
+    there = read_store(pushed.removeprefix("s3://"))
+    assert there["manifest.json"] == (local_store / "manifest.json").read_bytes()
+    for refused in (["verify", pushed], ["pull", pushed, str(tmp_path / "back")]):
+        assert main(refused) == 1
+    with pytest.raises(DatastoreError, match="that the manifest says"):
+        open_datastore(pushed)
+    assert main(["push", str(root), pushed]) == 0
+    assert main(["verify", pushed]) == 0
+    assert len(open_datastore(pushed)) == 11
+
+
 def test_what_was_taken_out_is_not_published(door, local_store, bucket, tmp_path, capfd):
     root = tmp_path / "ds"
     shutil.copytree(local_store, root)

@@ -98,7 +98,7 @@ def test_a_picture_that_is_taken_out_is_in_no_file_any_more(built, shards, tmp_p
     root = tmp_path / "store"
     shutil.copytree(built, root)
     taken, *others = pq.read_table(root / thumbnails_path(0)).to_pylist()
-    (tmp_path / "keys.txt").write_text(str(taken["id"]))
+    (tmp_path / "keys.txt").write_text(f"id:{taken['id']}")
     assert main(["remove", str(root), "--keys", str(tmp_path / "keys.txt")]) == 0
     (store,) = open_stores(ExploreOptions(parse_stack([str(root)])))
     with pytest.raises(NoPictureError):
