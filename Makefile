@@ -78,8 +78,8 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# The tables of docs/index-choice.md: an hour or two, and 10 GB of disk. autofaiss gets an
-# environment of its own; where it cannot be installed its rows are left out.
+# The tables of docs/index-choice.md and docs/domains.md: an hour or two, and 10 GB of disk.
+# autofaiss gets an environment of its own; where it cannot be installed its rows are left out.
 bench-index: setup
 	for kind in clip faiss demo; do \
 	  $(BIN)/python -m benchmarks.index_build --kind $$kind && \
@@ -89,6 +89,8 @@ bench-index: setup
 	$(BIN)/python -m benchmarks.index_search --count 1000000 --key IVF2048,PQ32x8 --threads 1
 	$(BIN)/python -m benchmarks.index_memory --counts 250000 1000000 4000000
 	$(BIN)/python -m benchmarks.take_out_memory --counts 250000 1000000
+	$(BIN)/python -m benchmarks.copy_memory --counts 250000 1000000
+	$(BIN)/python -m benchmarks.swap_worth
 
 # docs/scale.md: hours, 4 GB of memory for SCALE, and 1.2 GB more there for the shards.
 SHARDS ?= 100000

@@ -50,20 +50,30 @@ def write_card(root: Path) -> None:
     Raises:
         DatastoreError: when there is no finished datastore.
     """
-    manifest = read_manifest(root)
+    write_atomically(root / CARD, card_text(root, read_manifest(root)).encode())
+
+
+def card_text(root: Path, manifest: Manifest) -> str:
+    """The card of a datastore.
+
+    Args:
+        root: its folder, of which its sources, its report and its owner's words are.
+        manifest: its own, or one of the same datastore that names fewer files, as it is published.
+    """
+    sources = read_sources(root)
     text = "\n".join(
         (
-            _front_matter(manifest, read_sources(root)),
+            _front_matter(manifest, sources),
             _lead(manifest),
             _sizes(manifest),
-            _sources(manifest, read_sources(root)),
+            _sources(manifest, sources),
             _makers(manifest),
             _quality(root, manifest),
             _LOADING,
             f"{YOURS}\n",
         )
     )
-    write_atomically(root / CARD, (text + _of_the_owner(root / CARD)).encode())
+    return text + _of_the_owner(root / CARD)
 
 
 def _of_the_owner(path: Path) -> str:
@@ -105,11 +115,13 @@ def _language(manifest: Manifest) -> str:
 
 
 def _lead(manifest: Manifest) -> str:
+    held = sum(part.thumbnails.rows for part in manifest.parts if part.thumbnails)
+    pictures = f"small pictures of\n{held:,} images" if held else "no\npictures"
     return (
         f"# {printable(manifest.name)}\n\n"
         "A tag datastore, made by tagmine: embeddings of images are the keys, tags mined from "
         "their captions\nthe values. A multimodal LLM looks up a new photo's neighbours and reads "
-        "their tags. It holds no\npictures.\n"
+        f"their tags. It holds {pictures}.\n"
     )
 
 

@@ -145,7 +145,7 @@ def plan_merge(folders: Sequence[str], min_clip_score: float | None = None) -> C
     tagger, encoder = merge_taggers(manifests), merge_encoders(manifests, scored)
     chosen, notes = _choose_parts(stores)
     copies = [
-        _copy(store, card, Source(number, name, _url(store, card)), tagger, encoder, scored)
+        _copy(store, card, _renamed(store, card, number, name), tagger, encoder, scored)
         for number, (store, card, name) in enumerate(chosen)
     ]
     dropped = limit is None and any(m.index.min_clip_score is not None for m in manifests)
@@ -184,7 +184,7 @@ def plan_subset(folder: str, where: str, min_clip_score: float | None = None) ->
     )
     copies = []
     for card in before.parts:
-        source = Source(card.part, card.source, _url(store, card))
+        source = _renamed(store, card, card.part, card.source)
         copy = _copy(store, card, source, tagger, encoder, before.encoder.clip_scores)
         copies.append(dataclasses.replace(copy, where=where))
     origin = {"command": "subset", "datastores": [[store.name, store.sha256]], "where": where}
@@ -194,8 +194,9 @@ def plan_subset(folder: str, where: str, min_clip_score: float | None = None) ->
     return CopyPlan(tuple(copies), tagger, encoder, limit, floor, origin, removed)
 
 
-def _url(store: _Store, card: PartCard) -> str:
-    return store.sources[card.part].url
+def _renamed(store: _Store, card: PartCard, number: int, name: str) -> Source:
+    """The shard of a part under the number and name that its copy has."""
+    return dataclasses.replace(store.sources[card.part], part=number, name=name)
 
 
 def _copy(

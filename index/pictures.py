@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from index.images import ImageLimits, ImageRejected, decode_image
-from tagmine.layout import part_of, sample_id
+from tagmine.layout import part_of
 from tagmine.samples import SampleFields, read_samples
 from tagmine.sources import Source
 from tagmine.stage import SourceError, open_source
@@ -26,8 +26,9 @@ _THREADS = 8
 def read_pictures(source: Source, wanted: Mapping[int, str], fields: SampleFields) -> dict:
     """Encoded pictures of a shard's images, by id.
 
-    Reading stops with the last one that is wanted, and after half a gibibyte. What is not there,
-    or has another key by now, is left out, and so is all of a shard that cannot be read.
+    They are found by their keys: in a subset, ids are no places in the shard. Reading stops with
+    the last one that is wanted, and after half a gibibyte. What has no such key is left out, and so
+    is all of a shard that cannot be read.
 
     Args:
         source: the shard.
@@ -36,15 +37,16 @@ def read_pictures(source: Source, wanted: Mapping[int, str], fields: SampleField
     """
     limits = {key: ImageLimits().max_bytes for key in fields.image_keys}
     found: dict[int, bytes] = {}
-    last = max(wanted, default=-1)
+    missing = {key: row_id for row_id, key in wanted.items()}
     try:
         with open_source(source) as stream:
             for sample in read_samples(stream, fields, limits):
-                row_id = sample_id(source.part, sample.position)
-                if wanted.get(row_id) == f"{source.name}/{sample.key}" and not sample.problem:
+                # Of two samples with one key, the datastore has the first.
+                row_id = missing.pop(f"{source.name}/{sample.key}", None)
+                if row_id is not None and not sample.problem:
                     members = (k for k in fields.image_keys if k in sample.members)
                     found.update((row_id, sample.members[key]) for key in list(members)[:1])
-                if row_id >= last or stream.bytes_read > MAX_BYTES_READ:
+                if not missing or stream.bytes_read > MAX_BYTES_READ:
                     break
     except SourceError as error:
         logger.info("no pictures of %s: %s", source.name, error)

@@ -80,6 +80,7 @@ class Comparison:
         seed: of the draw and of the resampling.
         stores: the scores of each, in the order given.
         differ: the queries for which they differ most.
+        notes: what whoever reads the scores should know of them.
     """
 
     queries: int
@@ -89,6 +90,7 @@ class Comparison:
     seed: int
     stores: tuple[StoreScores, ...]
     differ: tuple[ShownQuery, ...]
+    notes: tuple[str, ...] = ()
 
 
 def interval_text(interval: Interval, signed: bool = False) -> str:
@@ -118,6 +120,7 @@ def render_page(comparison: Comparison) -> str:
         f'<p class="lead">{text(names, 500)}: the tags of the {comparison.k} nearest images, for '
         f"{comparison.queries:,} queries with {comparison.known:.1f} known tags each on average."
         f"{without}</p>"
+        + "".join(f'<p class="lead">{text(note, 600)}</p>' for note in comparison.notes)
     )
     return document("Datastores compared", lead, "\n".join(body), links, _STYLE)
 

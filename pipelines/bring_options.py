@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
+from pipelines.flags import split_names
 from pipelines.options import RunnerOptions
 from tagmine.bring.options import POSES, BringOptions
 from tagmine.errors import ConfigurationError
@@ -131,16 +132,12 @@ def read_bring_options(arguments: argparse.Namespace, runner: RunnerOptions) -> 
         tuple(arguments.sources),
         arguments.image_folder,
         arguments.image_column,
-        _names(arguments.caption_columns),
+        split_names(arguments.caption_columns),
         arguments.key_column,
-        None if arguments.tag_fields is None else _names(arguments.tag_fields),
-        None if arguments.vocabulary_fields is None else _names(arguments.vocabulary_fields),
+        None if arguments.tag_fields is None else split_names(arguments.tag_fields),
+        None if arguments.vocabulary_fields is None else split_names(arguments.vocabulary_fields),
         arguments.poses,
         arguments.encoding,
         arguments.split,
     )
     return ShardsOptions(bring, arguments.out, runner, arguments.shard_size)
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))

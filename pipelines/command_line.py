@@ -28,7 +28,15 @@ from pipelines.copy_options import (
 from pipelines.diff_options import DiffOptions, add_diff_arguments, read_diff_options
 from pipelines.examples import EXAMPLES
 from pipelines.filter_flags import read_caption_filters
-from pipelines.flags import add_embed, add_index, add_inputs, add_mine, add_query, add_runner
+from pipelines.flags import (
+    add_embed,
+    add_index,
+    add_inputs,
+    add_mine,
+    add_query,
+    add_runner,
+    split_names,
+)
 from pipelines.jobs_options import JobsOptions, add_jobs_arguments, read_jobs_options
 from pipelines.options import (
     BuildOptions,
@@ -231,16 +239,12 @@ def _inputs(arguments: argparse.Namespace) -> InputOptions:
     fields = SampleFields(
         image_keys=tuple(key for key in arguments.image_key.split(";") if key),
         caption_key=arguments.caption_key,
-        caption_json_fields=_names(",".join(arguments.caption_json_field)),
-        tag_fields=_names(arguments.tag_fields),
+        caption_json_fields=split_names(",".join(arguments.caption_json_field)),
+        tag_fields=split_names(arguments.tag_fields),
         annotations_key=arguments.annotations_key,
     )
     license_name = getattr(arguments, "license", "")
     return InputOptions(tuple(arguments.shards), fields, arguments.dataset, license_name)
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
 
 
 def _runner(arguments: argparse.Namespace, beam_args: tuple[str, ...]) -> RunnerOptions:

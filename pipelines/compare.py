@@ -48,6 +48,7 @@ from pipelines.query_shards import datastore_fields, encoder_name, refuse_stored
 from pipelines.shards import Plan
 from pipelines.tables import make_table
 from tagmine.errors import ConfigurationError
+from tagmine.manifest import TaggerPin
 from tagmine.printable import printable
 from tagmine.samples import SampleFields
 from tagmine.sources import Source, expand_shards, number_sources, read_sources
@@ -56,9 +57,10 @@ _CAPTIONS_SHOWN = 5
 
 
 class _Asked(NamedTuple):
-    """Queries with tags, those left out, and where their pictures are."""
+    """Queries with tags, what made these, those left out, and where their pictures are."""
 
     queries: Queries
+    tagger: TaggerPin
     without_tags: int
     sources: Sequence[Source]
     fields: SampleFields
@@ -87,6 +89,7 @@ def run(options: CompareOptions, console: Console) -> None:
         seed=options.seed,
         stores=score_stores(names, [len(stack) for stack in stacks], found, options.seed),
         differ=tuple(_shown(asked, row, names, found) for row in rows),
+        notes=_notes(asked.tagger, list(opened.values())),
     )
     if page is not None:
         pictured = _with_pictures(comparison, rows, asked, stacks, found)
@@ -147,7 +150,8 @@ def _stored(options: CompareOptions, stores: Sequence[Datastore]) -> _Asked:
                     "its images would find themselves. Give images that are not."
                 )
     queries = stored_queries(held, options.sample or len(held), options.seed)
-    return _Asked(queries, 0, read_sources(held.root), datastore_fields(held.manifest.tagger))
+    tagger = held.manifest.tagger
+    return _Asked(queries, tagger, 0, read_sources(held.root), datastore_fields(tagger))
 
 
 def _embedded(options: CompareOptions, stores: Sequence[Datastore]) -> _Asked:
@@ -174,7 +178,23 @@ def _embedded(options: CompareOptions, stores: Sequence[Datastore]) -> _Asked:
         embed.embed(embedding, plan, encoder, console)
         mine.mine(mining, plan, tagger, console)
         queries = held_out_queries(plan.root, sources, True, options.sample, options.seed)
-    return _Asked(queries, 0, sources, options.fields)
+    return _Asked(queries, tagger, 0, sources, options.fields)
+
+
+def _notes(asked: TaggerPin, stores: Sequence[Datastore]) -> tuple[str, ...]:
+    """Which datastores know their tags by other rules or names than the queries do."""
+    return tuple(
+        f"the tags of {store.root.name} were mined by {_mined_by(store.manifest.tagger)}, those of "
+        f"the queries by {_mined_by(asked)}, and not alike, so that some may count as wrong which "
+        "are right. --spacy-model, --tag-policy and --vocabulary say how the queries are mined."
+        for store in stores
+        if store.manifest.tagger.fingerprint != asked.fingerprint
+    )
+
+
+def _mined_by(pin: TaggerPin) -> str:
+    names = ", ".join(name for name, _ in pin.vocabularies)
+    return f"{pin.pipeline} {pin.version} {f'with names of {names}' if names else 'without names'}"
 
 
 def _shown(asked: _Asked, row: int, names: Sequence[str], found: Sequence[Retrieved]) -> ShownQuery:
@@ -258,6 +278,8 @@ def _print(console: Console, comparison: Comparison) -> None:
         f"{comparison.k} neighbours{left_out}",
         soft_wrap=True,
     )
+    for note in comparison.notes:
+        console.print(f"note: {printable(note)}", soft_wrap=True)
     for kind in ("precision", "recall"):
         shown = make_table(f"{kind} of the retrieved tags, and the middle 95 % of resamplings")
         shown.add_column("datastore")

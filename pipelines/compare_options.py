@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from index.stack_plan import StackPlan, parse_sum
-from pipelines.flags import add_members
+from pipelines.flags import add_members, split_names
 from tagmine.errors import ConfigurationError
 from tagmine.samples import SampleFields
 
@@ -126,8 +126,8 @@ def read_compare_options(arguments: argparse.Namespace) -> CompareOptions:
     fields = SampleFields(
         image_keys=tuple(key for key in arguments.image_key.split(";") if key),
         caption_key=arguments.caption_key,
-        caption_json_fields=_names(",".join(arguments.caption_json_field)),
-        tag_fields=_names(arguments.tag_fields),
+        caption_json_fields=split_names(",".join(arguments.caption_json_field)),
+        tag_fields=split_names(arguments.tag_fields),
     )
     return CompareOptions(
         tuple(arguments.queries),
@@ -144,7 +144,3 @@ def read_compare_options(arguments: argparse.Namespace) -> CompareOptions:
         tuple(arguments.tag_policy),
         tuple(arguments.vocabulary),
     )
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))

@@ -233,3 +233,8 @@ def add_query(parser: argparse.ArgumentParser) -> None:
         "with (default: the one that the datastore names)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON list, for machines")
+
+
+def split_names(listed: str) -> tuple[str, ...]:
+    """The names that a flag lists with commas between them, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))

@@ -152,66 +152,94 @@ def run(options: IndexOptions, console: Console) -> None:
 def index(
     options: IndexOptions, root: Path, sources: Sequence[Source], console: Console
 ) -> Manifest:
-    """Run the job over a locked folder whose parts are finished; returns the manifest."""
+    """Run the job over a locked folder whose parts are finished, and publish what it made.
+
+    Args:
+        options: how.
+        root: the datastore's folder.
+        sources: its shards, each mined and embedded.
+        console: where it says what it does.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        ConfigurationError: for an index that cannot be, or one with nothing to find in it.
+        DatastoreError: for a part that is damaged.
+    """
     allowed = check(options)
     bring_back(root, "")
     read_pin(root / TAGGER_PIN, TaggerPin, "mine")
     read_pin(root / ENCODER_PIN, EncoderPin, "embed")
     _check_stages(root, sources)
-    parts = EmbeddingsParts(root, [source.part for source in sources])
-    rows = [(footer.part, footer.written) for footer in parts.footers]
-    count = sum(written for _, written in rows)
-    if count == 0:
-        raise ConfigurationError(
-            f"{root}: no image could be embedded, so there is nothing to index. The reasons are in "
-            f"{root / 'rejects' / 'embed'}."
-        )
-    _check_scores(options, root, parts)
     published = _published(root)
-    index_key, reason = _choose(options, root, parts, allowed)
-    console.print(f"index  {reason}", highlight=False)
-    dim = parts.dim
-    _prepare(options, index_key, dim, console)
-    plans = _plan(rows, index_key, dim, published)
-    limit = options.min_clip_score
-    trained_in = parse_bytes(options.max_training_memory)
-    numbers = tuple(part for part, _ in rows)
-    made_of = (
-        address_of(root),
-        index_key,
-        numbers,
-        tuple(plans),
-        limit,
-        options.retrain,
-        trained_in,
-    )
-    with (
-        log_job(root, "index", options.runner.runner, len(plans)) as log,
-        failure_folder(is_local(options.runner)) as failures,
-    ):
-        job = IndexJob(*made_of, failures)
-        run_job(options.runner, lambda p: build(p, job), Watch(log, failures))
-        bring_back(root, "index/", "rejects/index/")
-        # Of workers that were lost on the way, and whose work others did.
-        remove_leftovers(root)
-        manifest = assemble_manifest(root, sources, plans, index_key, limit, options.min_tag_images)
-        total = manifest.totals["index"]
-        log.update(JobCounts(len(plans), 0, total.read, total.written, total.rejected))
-    if manifest.images == 0:
-        raise ConfigurationError(
-            f"{root}: no image has both an embedding and a caption"
-            f"{'' if limit is None else ' and a CLIP score of at least ' + format(limit, 'g')}, "
-            f"so there is nothing to find. The reasons are in {root / 'rejects'}."
-        )
-    manifest = finish(options, root, manifest, published, console)
+    job = _plan_job(options, root, sources, allowed, published, console)
+    manifest = finish(options, root, _run(job, options, root, sources), published, console)
     write_manifest(root, manifest)
     # Not before: until then, the files of the manifest before are those that readers open.
-    remove_other_shards(root, plans)
+    remove_other_shards(root, job.shards)
     remove_unmerged(root, manifest.index.merged)
     remove_unnamed(root, manifest)
     write_card(root)
     print_count(console, "index", manifest.totals["index"])
     print_vocabulary(console, root, manifest.vocabulary)
+    return manifest
+
+
+def _plan_job(
+    options: IndexOptions,
+    root: Path,
+    sources: Sequence[Source],
+    allowed: int,
+    published: Manifest | None,
+    console: Console,
+) -> IndexJob:
+    """Which index is made of which parts; says so before any work."""
+    parts = EmbeddingsParts(root, [source.part for source in sources])
+    rows = [(footer.part, footer.written) for footer in parts.footers]
+    if not sum(parts.rows):
+        raise ConfigurationError(
+            f"{root}: no image could be embedded, so there is nothing to index. The reasons are in "
+            f"{root / 'rejects' / 'embed'}."
+        )
+    _check_scores(options, root, parts)
+    index_key, reason = _choose(options, root, parts, allowed)
+    console.print(f"index  {reason}", highlight=False)
+    _prepare(options, index_key, parts.dim, console)
+    return IndexJob(
+        address_of(root),
+        index_key,
+        tuple(part for part, _ in rows),
+        tuple(_plan(rows, index_key, parts.dim, published)),
+        options.min_clip_score,
+        options.retrain,
+        parse_bytes(options.max_training_memory),
+    )
+
+
+def _run(job: IndexJob, options: IndexOptions, root: Path, sources: Sequence[Source]) -> Manifest:
+    """Train and fill; returns the manifest of what was made, which is not written yet."""
+    with (
+        log_job(root, "index", options.runner.runner, len(job.shards)) as log,
+        failure_folder(is_local(options.runner)) as failures,
+    ):
+        job = dataclasses.replace(job, failures=failures)
+        run_job(options.runner, lambda p: build(p, job), Watch(log, failures))
+        bring_back(root, "index/", "rejects/index/")
+        # Of workers that were lost on the way, and whose work others did.
+        remove_leftovers(root)
+        limit = job.min_clip_score
+        manifest = assemble_manifest(
+            root, sources, job.shards, job.index_key, limit, options.min_tag_images
+        )
+        total = manifest.totals["index"]
+        log.update(JobCounts(len(job.shards), 0, total.read, total.written, total.rejected))
+    if manifest.images == 0:
+        scored = "" if limit is None else f" and a CLIP score of at least {limit:g}"
+        raise ConfigurationError(
+            f"{root}: no image has both an embedding and a caption{scored}, so there is nothing to "
+            f"find. The reasons are in {root / 'rejects'}."
+        )
     return manifest
 
 

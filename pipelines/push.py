@@ -8,11 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from index.card import CARD, card_text
 from index.report_file import read_report, without_pictures, write_report
 from index.report_page import write_page
 from pipelines.store_options import PushOptions
 from tagmine.hub import is_hub, push_to_hub
 from tagmine.layout import MANIFEST
+from tagmine.manifest import read_manifest
 from tagmine.parts import file_sha256
 from tagmine.stores import open_store
 from tagmine.transfer import REPORT, Transferred, files_beside, manifest_to_send, push
@@ -34,6 +36,8 @@ def run(options: PushOptions, console: Console) -> None:
     ):
         beside = files_beside(root)
         beside |= _report(root, sent, Path(scratch), options.with_pictures)
+        if CARD in beside:
+            beside |= _card(root, sent, Path(scratch))
 
         def say(name: str, size: int) -> None:
             status.update(f"push  {name}")
@@ -45,6 +49,15 @@ def run(options: PushOptions, console: Console) -> None:
     print_transferred(console, "push", options.url, done)
     if not options.with_pictures:
         console.print("       no picture was sent; --with-pictures sends thumbnails, too")
+
+
+def _card(root: Path, sent: Path, scratch: Path) -> dict[str, Path]:
+    """The card of what is sent, where that is not all that is here."""
+    manifest = read_manifest(sent)
+    if manifest == read_manifest(root):
+        return {}
+    (scratch / CARD).write_text(card_text(root, manifest), encoding="utf-8")
+    return {CARD: scratch / CARD}
 
 
 def _report(root: Path, sent: Path, scratch: Path, with_pictures: bool) -> dict[str, Path]:

@@ -32,6 +32,17 @@ _ROW = (
     "list_transform(tags, lambda tag: tag.head) AS heads"
 )
 
+# Functions that a condition calls, and names that SQL takes for a call, such as current_date.
+_CALLS = """
+SELECT DISTINCT lower(tree.atom ->> '$') AS name
+FROM json_tree(json_serialize_sql(?)) AS tree
+LEFT JOIN duckdb_functions() AS known ON known.function_name = lower(tree.atom ->> '$')
+WHERE (tree.key = 'function_name' OR tree.path LIKE '%.column_names')
+  AND (known.stability <> 'CONSISTENT' OR name IN
+    ('current_time', 'current_timestamp', 'localtime', 'localtimestamp'))
+ORDER BY name
+"""
+
 
 def select_ids(path: Path, where: str) -> np.ndarray:
     """The ids int64 [n], ascending, of the rows of a tags part that a condition holds for.
@@ -55,11 +66,23 @@ def select_ids(path: Path, where: str) -> np.ndarray:
 
 
 def check_condition(where: str) -> None:
-    """Refuse a condition before any part is read; see `select_ids`."""
+    """Refuse a condition before any part is read; see `select_ids`.
+
+    Raises:
+        ConfigurationError: for one that DuckDB cannot evaluate, or that need not hold for the same
+            rows the next time.
+    """
     import duckdb
 
     with duckdb.connect(":memory:", config=_CONFIGURATION) as engine:
         _matching(engine, TAGS_SCHEMA.empty_table(), where)
+        calls = engine.execute(_CALLS, [f"SELECT 1 WHERE {where}"]).fetchall()
+    if calls:
+        raise ConfigurationError(
+            f"--where {where}: {calls[0][0]} gives something else each time, and a subset that was "
+            "interrupted would go on with other rows. hash(key) % 100 = 0 draws one image in a "
+            "hundred, always the same ones."
+        )
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 MAX_LINE_BYTES = 4 << 20
+_QUOTED = re.compile(r'"(?:[^"]|"")*+"')
 
 Row = dict[str, Any]
 
@@ -45,15 +47,18 @@ def read_csv(
     Args:
         path: the file; quotes are as spreadsheets write them.
         encoding: how its characters are written; a byte order mark of UTF-8 is passed over.
-        delimiter: what stands between two cells.
+        delimiter: what stands between two cells. Between tabs a row is a line, and a quote that no
+            other closes is text, as in the lists of CC3M: it would take the rows behind it along.
 
     Raises:
         OSError, csv.Error: when the file, or its header, cannot be read.
     """
     name = "utf-8-sig" if encoding.replace("_", "-").lower() in ("utf-8", "utf8") else encoding
+    tabs = delimiter == "\t"
+    quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
     with path.open(encoding=name, errors="surrogateescape", newline="") as stream:
-        reader = csv.reader(stream, delimiter=delimiter)
-        header = next(reader, [])
+        reader = csv.reader(stream, delimiter=delimiter, quoting=quoting)
+        header = [*map(_unquoted, next(reader, []))] if tabs else next(reader, [])
         while True:
             try:
                 cells = next(reader)
@@ -64,7 +69,12 @@ def read_csv(
                 yield ValueError(str(error))
                 continue
             if cells:
-                yield _row(header, cells, encoding)
+                yield _row(header, [*map(_unquoted, cells)] if tabs else cells, encoding)
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without its quotes, where it is quoted as a whole, as spreadsheets write some."""
+    return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
 
 
 def _row(header: list[str], cells: list[str], encoding: str) -> Row | ValueError:

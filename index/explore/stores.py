@@ -175,9 +175,14 @@ def look_up(stores: Sequence[Store], query: Query, k: int) -> Found:
 
 
 def _shares(stores: Sequence[Store]) -> list[float] | None:
-    """The shares of some of the datastores, which add up to 1 for all of them."""
+    """The shares of some of the datastores, which add up to 1 for all of them.
+
+    None, which takes the nearest of all, where these have no share of anything: a datastore of 0 %
+    still has a column of its own.
+    """
     given = [store.share for store in stores if store.share is not None]
-    return [share / sum(given) for share in given] if given else None
+    total = sum(given)
+    return [share / total for share in given] if total else None
 
 
 def _same_encoder(one: Store, other: Store) -> bool:

@@ -33,6 +33,13 @@ create table row (
 create table name (field text, name text, images integer, primary key (field, name))
   without rowid;
 """
+# Photos that share the words of a row of which these cannot be used.
+_SHARED = """
+update row set reason = 'bad_row', fields = null, captions = null, image = null, words_from = null,
+  detail = (select 'of row ' || w.row || ': ' || w.detail from row w where w.row = row.words_from)
+where reason is null and words_from <> row
+  and (select w.reason from row w where w.row = row.words_from) = 'bad_row';
+"""
 # After the rows: one by one, the index would cost more than they do.
 _INDEXES = """
 create index by_image on row (image) where reason is null;
@@ -96,6 +103,7 @@ def write_catalogue(
                     (field, name),
                 )
             connection.execute("commit")
+        connection.executescript(_SHARED)
         connection.executescript(_INDEXES)
 
 

@@ -314,7 +314,7 @@ def shard(tmp_path, write_tar, jpeg):
     return Source(3, "in/s", str(path))
 
 
-def test_pictures_are_read_by_id_and_key(shard, jpeg):
+def test_pictures_are_read_by_their_keys(shard, jpeg):
     wanted = {sample_id(3, n): f"in/s/{n:04d}" for n in (1, 2, 4)}
     wanted[sample_id(3, 3)] = "in/s/another"
     wanted[sample_id(3, 6)] = "in/s/../0006"
@@ -325,6 +325,12 @@ def test_pictures_are_read_by_id_and_key(shard, jpeg):
         sample_id(3, 4): jpeg(4),
     }
     assert thumbnail(found[sample_id(3, 2)]) == "" and len(thumbnail(jpeg(1))) > 100
+
+
+def test_pictures_of_a_subset_are_read_whatever_their_new_ids(shard, jpeg):
+    wanted = {sample_id(3, new): f"in/s/{old:04d}" for new, old in enumerate((5, 0, 3))}
+    found = read_from_shards([shard], wanted, SampleFields())
+    assert found == {sample_id(3, new): jpeg(old) for new, old in enumerate((5, 0, 3))}
 
 
 def test_a_shard_that_is_gone_gives_no_pictures(tmp_path):

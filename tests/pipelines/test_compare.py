@@ -61,6 +61,7 @@ def test_the_table_and_the_page_with_pictures(compare, world, tmp_path, capfd):
     assert main(compare("fashion", "--html", str(page), "--gallery", "2", "--sample", "20")) == 0
     printed = capfd.readouterr().out
     assert "20 queries" in printed and "recall of the retrieved tags" in printed
+    assert "note:" not in printed
     assert printed.count("street+fashion") == 3 and "fashion-00000/fashion-heldout" in printed
     text = page.read_text()
     # Two queries and their five neighbours in each of three, all read again from their shards.
@@ -84,6 +85,20 @@ def test_a_datastore_of_held_out_images_asks_as_its_shards_do(compare, world, tm
     line = ["compare", str(held), "--datastores", str(held), str(world / "fashion")]
     assert main(line) == 1
     assert "find themselves" in capfd.readouterr().err
+
+
+def test_queries_that_are_mined_otherwise_than_a_datastore_are_noted(
+    compare, world, tmp_path, capfd
+):
+    (tmp_path / "shade.txt").write_text("crimson\n")
+    page = tmp_path / "swap.html"
+    more = ["--vocabulary", str(tmp_path / "shade.txt"), "--sample", "8", "--html", str(page)]
+    assert main(compare("street", *more)) == 0
+    printed = capfd.readouterr().out
+    for name in ("street", "fashion"):
+        assert f"note: the tags of {name} were mined by" in printed
+    assert printed.count("with names of shade.txt, and not alike") == 2
+    assert "and not alike" in page.read_text()
 
 
 def test_what_cannot_be_compared(compare, world, tmp_path, capfd):

@@ -19,6 +19,7 @@ from pipelines.main import main
 from tagmine.embeddings import open_embeddings
 from tagmine.layout import sample_id
 from tagmine.manifest import read_manifest
+from tagmine.sources import read_sources
 
 WORDS = ("red car", "blue boat", "yellow bus", "green tree", "old house", "black dog")
 
@@ -44,7 +45,7 @@ def world(tmp_path_factory, write_tar, jpeg) -> Path:
     root = tmp_path_factory.mktemp("copying")
     for name, shards, first, more in (
         ("one", 3, 0, ["--clip-scores", "--min-clip-score", "0.1", "--thumbnails", "48"]),
-        ("two", 2, 100, ["--tag-fields", "brand"]),
+        ("two", 2, 100, ["--tag-fields", "brand", "--license", "cc-by-4.0"]),
     ):
         write_world(write_tar, jpeg, root / f"{name}-in" / "shards", shards, first)
         line = ["build", f"{root}/{name}-in/shards/*.tar", "--out", str(root / name)]
@@ -106,6 +107,16 @@ def test_every_row_of_a_merge_knows_where_it_came_from(world, merged):
         # Two shards of one name: the later one's keys say which datastore they are of.
         prefix = "" if datastore == "one" else "two."
         assert key == prefix + row["key"] and origin & 0xFFFFFFFF == row_id & 0xFFFFFFFF
+
+
+def test_licences_go_with_their_shards(world, merged, tmp_path):
+    out = tmp_path / "of-two"
+    line = ["subset", str(merged), "--where", "key LIKE 'two.%'", "--out", str(out)]
+    assert main(line) == 0
+    for root, licences in ((merged, ["", "", "", *["cc-by-4.0"] * 2]), (out, ["cc-by-4.0"] * 2)):
+        assert [source.license for source in read_sources(root)] == licences
+    assert "| two.shards | cc-by-4.0 |" in (merged / "README.md").read_text()
+    assert "\nlicense: cc-by-4.0\n" in (out / "README.md").read_text()
 
 
 def pictures_of(root: Path) -> dict[str, bytes]:
@@ -243,6 +254,10 @@ def test_a_subset_holds_the_chosen_rows_and_no_others(world, merged, tmp_path, p
         ("1 = 1) OR (1 = 1", "Parser Error"),
         ("nothing = 1", "nothing"),
         ("sum(id) > 3", "aggregates"),
+        ("random() < 0.1", "random gives something else each time"),
+        ("len(list_filter(tags, lambda tag: RANDOM() < 0.5)) > 1", "random gives something else"),
+        ("current_date > '2020-01-01' OR id > 0", "current_date gives something else"),
+        ("CURRENT_TIMESTAMP IS NOT NULL", "current_timestamp gives something else"),
         (" ", "empty"),
         ("caption = 'nobody said this'", "holds for no row"),
     ],

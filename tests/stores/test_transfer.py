@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -65,8 +66,13 @@ def test_there_and_back(pushed, door, local_store, read_files, tmp_path, capfd):
 
 def test_pictures_stay_here_unless_asked(store_with_pictures, door, read_store):
     root = str(store_with_pictures)
+    with (store_with_pictures / "README.md").open("a") as card:
+        card.write("Ask Jane about these.\n")
     assert main(["push", root, "s3://bkt/shown/ds"]) == 0
     objects = read_store("bkt/shown/ds")
+    without, files = objects["README.md"].decode(), json.loads(objects["manifest.json"])["parts"]
+    assert "It holds no\npictures." in without and "thumbnails" not in files[0]
+    assert without.endswith("Ask Jane about these.\n")
     assert not [name for name in objects if name.startswith("thumbnails") or "private" in name]
     assert b"data:image/jpeg" not in objects["report/index.html"]
     report = json.loads(objects["report/report.json"])
@@ -77,6 +83,13 @@ def test_pictures_stay_here_unless_asked(store_with_pictures, door, read_store):
     assert main(["push", root, "s3://bkt/shown/ds", "--with-pictures"]) == 0
     objects = read_store("bkt/shown/ds")
     assert b"data:image/jpeg" in objects["report/index.html"]
+    card = objects["README.md"].decode()
+    assert card == Path(root, "README.md").read_text()
+    assert "It holds small pictures of\n" in card
+    # Their bytes are not counted where they are not.
+    sizes = [int(re.search(r"bytes \| ([\d,]+)", of)[1].replace(",", "")) for of in (without, card)]
+    pictures = sum(path.stat().st_size for path in Path(root, "thumbnails").iterdir())
+    assert sizes[1] - sizes[0] == pictures
     kept = "thumbnails/part-00000.parquet"
     assert objects[kept] == Path(root, kept).read_bytes()
     assert "private.txt" not in objects

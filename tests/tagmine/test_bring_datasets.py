@@ -1,6 +1,6 @@
 """A Hugging Face `datasets` folder as `save_to_disk` lays it out, and Parquet files of images.
 
-The layout is that of datasets 5.2.0, whose own folders were read beside these.
+What `datasets` itself saves is read in one test; the others write the same layout, to spoil it.
 """
 
 from __future__ import annotations
@@ -80,6 +80,30 @@ def test_a_saved_dataset_is_read_with_its_labels_by_name(tmp_path, pictures, jpe
     assert data_of(found) == [jpeg(n) for n in range(10)]
     # Another process begins in the middle.
     assert data_of(read(folder, [4, 6, 9])[1]) == [jpeg(n) for n in (4, 6, 9)]
+
+
+def test_what_datasets_itself_saved_is_read(tmp_path, pictures, jpeg):
+    import datasets
+
+    columns = {
+        "photo": pictures,
+        "text": [f"a thing {n}" for n in range(10)],
+        "label": [n % 2 for n in range(10)],
+    }
+    label = datasets.ClassLabel(names=["shirt", "shoe"])
+    features = {"photo": datasets.Image(), "text": datasets.Value("string"), "label": label}
+    whole = datasets.Dataset.from_dict(columns, datasets.Features(features))
+    whole.save_to_disk(tmp_path / "saved", num_shards=3)
+    rows, found = read(tmp_path / "saved")
+    assert [row.captions for row in rows] == [(f"a thing {n}",) for n in range(10)]
+    assert [row.fields["label"] for row in rows] == ["shirt", "shoe"] * 5
+    assert data_of(found) == [jpeg(n) for n in range(10)]
+    # Rows in an order of their own, and splits.
+    splits = {"train": whole.select([7, 2, 5]), "test": whole.select([0])}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "splits")
+    rows, found = read(tmp_path / "splits", split="train")
+    assert [row.captions[0] for row in rows] == ["a thing 7", "a thing 2", "a thing 5"]
+    assert data_of(found) == [jpeg(n) for n in (7, 2, 5)]
 
 
 @pytest.mark.parametrize("layout", ["data", "single file"])

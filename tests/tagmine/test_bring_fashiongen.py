@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tagmine.bring.catalogue import open_catalogue, write_catalogue
 from tagmine.bring.fashiongen import open_fashiongen
 from tagmine.bring.options import BringOptions
 from tagmine.bring.rows import BadRow, Row
@@ -71,6 +73,35 @@ def test_fields_that_are_there_are_the_usual_ones(fashiongen):
     assert collection.tag_fields == ("brand", "category", "composition", "gender")
     assert collection.vocabulary_fields == ("brand", "composition")
     assert "24 photos of 256 x 256" in collection.found
+
+
+@pytest.mark.parametrize("poses", ["all", "one"])
+def test_photos_share_what_is_wrong_with_their_product(fashiongen, tmp_path, poses):
+    path = tmp_path / "some.h5"
+    shutil.copy(fashiongen, path)
+    with h5py.File(path, "r+") as file:
+        brands = file["input_brand"][:].astype("S2000")
+        brands[3] = b"x" * 2000
+        del file["input_brand"]
+        file["input_brand"] = brands
+    collection = open_fashiongen(BringOptions((str(path),), poses=poses), path)
+    write_catalogue(collection.rows(), tmp_path / "catalogue", collection.tag_fields, ())
+    with open_catalogue(tmp_path / "catalogue") as catalogue:
+        found = list(catalogue.read(0, 24))
+    assert [entry.row for entry in found if entry.reason == "bad_row"] == [3, 15]
+    assert found[15].detail.startswith("of row 3: field 'brand'")
+
+
+def test_photos_of_a_product_without_a_text_are_rejects_too(fashiongen, tmp_path):
+    path = tmp_path / "some.h5"
+    shutil.copy(fashiongen, path)
+    with h5py.File(path, "r+") as file:
+        del file["input_name"]
+        file["input_name"] = np.arange(24)[:, None]
+    collection = open_fashiongen(BringOptions((str(path),)), path)
+    write_catalogue(collection.rows(), tmp_path / "catalogue", collection.tag_fields, ())
+    with open_catalogue(tmp_path / "catalogue") as catalogue:
+        assert {entry.reason for entry in catalogue.read(0, 24)} == {"bad_row"}
 
 
 def spoil(kind: str, file: h5py.File, path: Path) -> None:

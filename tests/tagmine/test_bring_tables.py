@@ -121,6 +121,17 @@ def test_bad_rows_cost_a_reject_each(folder):
     assert found[4].detail == "a cell that is no utf-8"
 
 
+def test_a_quote_in_a_tsv_takes_no_rows_along(folder):
+    path = folder / "table.tsv"
+    cells = ['"stand by me" at the club', '"the cast of', 'said "so', '"a ""red"" hat"', '"a\tb"']
+    lines = ['image\t"title"', *(f"a.jpg\t{cell}" for cell in cells), "c\t a hat"]
+    path.write_text("\n".join(lines) + "\n")
+    found = entries(path)
+    assert len(found) == 6 and found[0].captions == (*cells[:3], 'a "red" hat')
+    assert found[4].reason == "bad_row" and found[4].detail == "more cells than columns"
+    assert found[5].captions == ("a hat",)
+
+
 def test_bad_lines_of_json_cost_a_reject_each(folder):
     path = folder / "table.jsonl"
     good = {"image": "a.jpg", "title": ["one", None, "two"], "brand": {"deep": ["x"]}}

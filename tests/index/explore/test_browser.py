@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 
 import pytest
@@ -111,6 +112,33 @@ def test_a_photo_finds_neighbours_and_tags(browser, folders):
         assert set(row.get_attribute("data-from").split()) <= {"1", "2", "3", "4", "5"}
     assert "images and" in browser.one("[role=status]").text
     assert browser.run("return document.getElementById('preview-image').naturalWidth") > 0
+
+
+HAND_OVER = """
+const [kind, text] = arguments;
+const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const given = new DataTransfer();
+given.items.add(new File([bytes], `by-${kind}.jpg`, { type: "image/jpeg" }));
+const how = { bubbles: true, cancelable: true };
+const event = kind === "drop"
+  ? new DragEvent(kind, { ...how, dataTransfer: given })
+  : new ClipboardEvent(kind, { ...how, clipboardData: given });
+document.body.dispatchEvent(event);
+return event.defaultPrevented;
+"""
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_photo_is_dropped_or_pasted(browser, folders, kind):
+    browser.open("/?store=1")
+    browser.one("#drop")
+    photo = base64.b64encode(folders.photo("fashion").read_bytes()).decode()
+    prevented = browser.driver.execute_script(HAND_OVER, kind, photo)
+    # Or Chromium would leave the page for the photo.
+    assert prevented or kind == "paste"
+    browser.until(lambda: browser.texts("#preview-name") == [f"by-{kind}.jpg"])
+    browser.until(lambda: browser.all(".column .score"))
+    assert float(browser.one(".column .score").text) > 0.99
 
 
 def test_a_tag_shows_which_images_it_comes_from(browser):

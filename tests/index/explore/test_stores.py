@@ -67,6 +67,13 @@ def test_a_stack_counts_by_weight_and_share(folders):
         assert store.key_of(near.id) == near.key
 
 
+def test_a_share_of_nothing_still_has_a_column_of_its_own(folders):
+    street, fashion = opened(f"{folders.root / 'street'}=0%", f"{folders.root / 'fashion'}=100%")
+    assert len(look_up([street], Query(words="a red car"), 5).stores) == 5
+    stacked = look_up([street, fashion], Query(words="a red car"), 5)
+    assert {store.name for store in stacked.stores} == {"fashion"}
+
+
 def test_an_image_is_not_like_itself(folders):
     (street,) = opened(folders.root / "street")
     found = look_up([street], Query(like=(street, 3)), 23)
