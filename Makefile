@@ -50,7 +50,8 @@ demo: setup
 test: setup lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
-# Flink, Spark and Prism: fetches 800 MB into ~/.cache/tagmine-engines and compiles Prism, once.
+# Spark and Prism beside the Flink of make test: fetches 800 MB into ~/.cache/tagmine-engines and
+# compiles Prism, once.
 engines: setup
 	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
 	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py

@@ -15,8 +15,6 @@ from pipelines.job_log import read_jobs
 from pipelines.main import main
 from tagmine.layout import is_leftover
 
-pytestmark = pytest.mark.engines
-
 SHARDS = 16
 SAMPLES = 20
 CAPTIONS = 15
