@@ -83,9 +83,10 @@ def make_bases(builder: Builder, work: Path) -> dict[str, str]:
         mirror = "http://deb.debian.org/debian"
         subprocess.run(["debootstrap", "--variant=minbase", "bookworm", half, mirror], check=True)
         half.rename(tree)
+    # Whole names, since of short ones some stand for images elsewhere.
     base = builder("from", "scratch")
     builder("add", base, tree, "/")
-    builder("commit", base, "bookworm")
+    builder("commit", base, "localhost/bookworm")
     python = builder("from", "localhost/bookworm")
     install = "apt-get update && apt-get install --yes --no-install-recommends "
     builder("run", python, "--", "sh", "-c", install + " ".join(_PYTHON_LINKS_TO))
@@ -95,13 +96,13 @@ def make_bases(builder: Builder, work: Path) -> dict[str, str]:
     for name in ("PIP_CERT", "PIP_INDEX_URL"):
         if name in os.environ:
             builder("config", "--env", f"{name}={os.environ[name]}", python)
-    builder("commit", python, "python")
+    builder("commit", python, "localhost/python")
     boot = work / "boot"
     boot.write_text(_BOOT)
     boot.chmod(0o755)
     beam = builder("from", "scratch")
     builder("add", beam, boot, "/opt/apache/beam/boot")
-    builder("commit", beam, "beam")
+    builder("commit", beam, "localhost/beam")
     builder("rm", base, python, beam)
     names = {"CUDA_IMAGE": "bookworm", "PYTHON_IMAGE": "python", "BEAM_IMAGE": "beam"}
     return {argument: f"localhost/{name}" for argument, name in names.items()}
@@ -154,7 +155,14 @@ def main() -> None:
             bases = make_bases(builder, work)
             arguments = [f"--build-arg={name}={image}" for name, image in bases.items()]
             builder(
-                "bud", "--pull=never", "--layers", *arguments, "--tag", "tagmine", ROOT, shown=True
+                "bud",
+                "--pull=never",
+                "--layers",
+                *arguments,
+                "--tag",
+                "localhost/tagmine",
+                ROOT,
+                shown=True,
             )
             for size, made_by in builder.layers("localhost/tagmine"):
                 print(f"{size / 2**20:8,.0f} MiB  {made_by[:90]}")
