@@ -320,3 +320,16 @@ def test_the_weighting_is_a_flag_and_part_of_the_run(evaluate, tmp_path, stored,
     assert (run["weighting"], run["temperature"]) == ("softmax_times_n", 20.0)
     assert evaluate(*stored) == 1
     assert "temperature" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", [["--control", "no_tags"], ["--retrievals", "found.parquet"]])
+def test_a_plain_llava_is_not_scored_as_a_tuna(
+    evaluate, world, llava_parts, tmp_path, monkeypatch, capsys, source
+):
+    monkeypatch.chdir(world)
+    llava_parts.llava.save_pretrained(tmp_path / "llava")
+    llava_parts.processor.save_pretrained(tmp_path / "llava")
+    assert evaluate(*source, "--model", f"{tmp_path}/llava") == 1
+    said = capsys.readouterr().err
+    assert "llava is no TUNA model" in said and "--control no_tags" in said and "hub" not in said
+    assert not (tmp_path / "results.json").exists()
