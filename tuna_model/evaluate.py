@@ -14,7 +14,13 @@ from tagmine.errors import ConfigurationError
 from tagmine.layout import write_atomically
 from tuna_model import fashion_bench, pope
 from tuna_model.answer_log import AnswerLog
-from tuna_model.eval_options import EvalOptions, add_arguments, read_options, run_card
+from tuna_model.eval_options import (
+    EvalOptions,
+    add_arguments,
+    model_card,
+    read_options,
+    run_card,
+)
 from tuna_model.judge import HttpJudge, Judge, OverlapJudge
 from tuna_model.question_files import PictureRejected, Question, read_picture
 from tuna_model.tag_source import TagSource, check_max_tags, check_source, open_source
@@ -55,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         reasons = Counter(row["reason"] for row in log.rows.values() if "answer" not in row)
     if not answers:
         _refuse_scores_of_nothing(options, reasons, log)
-    results = {"task": options.task, "run": card, "unanswered": dict(sorted(reasons.items()))}
+    results = {"task": options.task, "run": card, "model": model_card(options)}
+    results |= {"unanswered": dict(sorted(reasons.items()))}
     if judge is None:
         results["scores"] = pope.score(questions, answers).as_record()
     else:

@@ -286,6 +286,34 @@ def test_an_image_without_retrievals_is_no_image_without_tags(evaluate, stored, 
     assert "has no retrieval for './0.png'" in capsys.readouterr().err
 
 
+def weighted(folder: Path) -> tuple:
+    model = json.loads((folder / "results.json").read_text())["model"]
+    return model["weighting"], model["temperature"]
+
+
+@pytest.mark.parametrize("control", ["tuna", "no_tuner", "lion"])
+def test_the_results_say_how_tags_were_weighted_whatever_said_it(
+    evaluate, world, stored, tmp_path, control
+):
+    folder = tmp_path / "model"
+    shutil.copytree(world / "model", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"weighting": "exponential", "temperature": 9.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert evaluate(*stored, "--model", str(folder), "--control", control) == 0
+    assert weighted(tmp_path) == (("exponential", 9.0) if control == "tuna" else ("none", None))
+
+
+def test_the_results_say_as_what_the_model_was_trained(evaluate, world, stored, tmp_path, caplog):
+    folder = tmp_path / "model"
+    shutil.copytree(world / "model", folder)
+    (folder / "training.json").write_text('{"options": {"data": {"control": "tuna"}}}')
+    assert evaluate(*stored, "--model", str(folder), "--control", "lion") == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["model"]["trained_control"], results["run"]["control"]) == ("tuna", "lion")
+    assert "was trained with --control tuna, and is asked as lion" in caplog.text
+
+
 def test_bfloat16_runs(evaluate, stored, tmp_path):
     assert evaluate(*stored, "--dtype", "bfloat16") == 0
     assert json.loads((tmp_path / "results.json").read_text())["scores"]["answered"] == 9
@@ -318,6 +346,7 @@ def test_the_weighting_is_a_flag_and_part_of_the_run(evaluate, tmp_path, stored,
     assert evaluate(*stored, "--weighting", "softmax_times_n", "--temperature", "20") == 0
     run, _ = read_log(tmp_path / "results.answers.jsonl")
     assert (run["weighting"], run["temperature"]) == ("softmax_times_n", 20.0)
+    assert weighted(tmp_path) == ("softmax_times_n", 20.0)
     assert evaluate(*stored) == 1
     assert "temperature" in capsys.readouterr().err
 
