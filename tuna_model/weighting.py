@@ -55,7 +55,7 @@ def tag_weights(
 
 
 def check_weighting(weighting: str, temperature: float) -> None:
-    """Raises ConfigurationError unless the weighting is known and the temperature a number above 0."""
+    """Raises ConfigurationError for an unknown weighting, or a temperature not within (0, inf)."""
     if weighting not in WEIGHTINGS:
         raise ConfigurationError(
             f"weighting {weighting!r} is unknown; expected one of {', '.join(WEIGHTINGS)}."
