@@ -22,7 +22,7 @@ REASONS: dict[str, str] = {
     "caption_blocked": "every caption was filtered out, the first for a word or phrase on the "
     "blocklist",
     "too_many_captions": "the sample has more captions and answers than the limit",
-    "bad_json": "the JSON member cannot be parsed, is nested too deep, or has the wrong form",
+    "bad_json": "the JSON member is no JSON, is nested too deep, too long or of the wrong form",
     "no_image": "the sample has no image member",
     "image_undecodable": "the image is no JPEG, PNG or WebP, or is damaged",
     "image_too_large": "the image has more pixels than the limit",

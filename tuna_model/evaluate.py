@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     results = {"task": options.task, "run": card, "model": model_card(options)}
     results |= {"unanswered": dict(sorted(reasons.items()))}
     if judge is None:
-        results["scores"] = pope.score(questions, answers).as_record()
+        scores = pope.score(questions, answers)
+        results["scores"] = scores.as_record()
     else:
         results["judge"] = judge.name
         results["scores"] = _judged(options, read, answers, judge, card)
@@ -72,16 +73,24 @@ def run(arguments: argparse.Namespace) -> int:
     print(json.dumps(results["scores"], indent=2))
     for reason, count in results["unanswered"].items():
         print(f"{count} not answered: {reason}; {log.path} says which", file=sys.stderr)
+    if judge is None and scores.unclear:
+        print(
+            f"{scores.unclear:,} of {scores.answered:,} answers do not say yes or no: neither, or "
+            "both. POPE's rule takes most of those for a yes; clear_accuracy takes them for wrong",
+            file=sys.stderr,
+        )
     return 0
 
 
 def _refuse_scores_of_nothing(options: EvalOptions, reasons: Counter, log: AnswerLog) -> NoReturn:
     counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    example = next(iter(log.rows.values()))["detail"]
+    ((commonest, _),) = reasons.most_common(1)
+    example = next(row["detail"] for row in log.rows.values() if row["reason"] == commonest)
     raise ConfigurationError(
-        f"none of the questions of {options.questions} could be answered: {counts}, such as "
-        f"{example}. {log.path} says which; check --image-folder {options.image_folder} and "
-        "--retrievals, whose paths and keys must be those of the questions."
+        f"none of the questions of {options.questions} could be answered: {counts}. The first "
+        f"{commonest}: {example.rstrip('.')}. {log.path} has them all; check "
+        f"--image-folder {options.image_folder} and --retrievals, whose paths "
+        "and keys must be those of the questions."
     )
 
 

@@ -109,7 +109,9 @@ def test_each_question_is_asked_of_its_picture_with_its_tags(
     questions = pope.read_questions(world / "pope.json")
     assert results["scores"] == pope.score(questions, answers).as_record()
     assert results["scores"]["answered"] == 9 and results["unanswered"] == {}
-    assert json.loads(capsys.readouterr().out) == results["scores"]
+    out, err = capsys.readouterr()
+    assert json.loads(out) == results["scores"]
+    assert f"{results['scores']['unclear']} of 9 answers do not say yes or no" in err
 
 
 def test_pictures_that_cannot_be_used_are_counted_with_their_reasons(
@@ -340,6 +342,20 @@ def test_scores_of_no_answer_are_refused(evaluate, tmp_path, capsys, stored):
     assert evaluate(*stored, "--image-folder", f"{tmp_path}/empty") == 1
     assert "could be answered: 9 image_missing" in capsys.readouterr().err
     assert not (tmp_path / "results.json").exists()
+
+
+def test_why_nothing_was_answered_is_told_in_sentences(evaluate, tmp_path, tools, capsys):
+    write_retrievals(tmp_path / "none.parquet", [("other.png", tools.retrieval("dog"))])
+    lines = [("gone.png", 1), ("0.png", 2), ("1.png", 3)]
+    rows = [{"question_id": n, "image": i, "text": "a dog ?", "label": "no"} for i, n in lines]
+    write(tmp_path / "some.json", rows)
+    flags = ["--questions", f"{tmp_path}/some.json", "--retrievals", f"{tmp_path}/none.parquet"]
+    assert evaluate(*flags) == 1
+    said = capsys.readouterr().err
+    # Of the commonest reason, whatever came first; and each sentence has one end.
+    assert "2 not_retrieved, 1 image_missing. The first not_retrieved: " in said
+    assert "has no retrieval for '0.png'" in said and ".." not in said
+    assert f"is written there. {tmp_path}/results.answers.jsonl has them all" in said
 
 
 def test_the_weighting_is_a_flag_and_part_of_the_run(evaluate, tmp_path, stored, capsys):
