@@ -91,6 +91,8 @@ def make_bases(builder: Builder, work: Path) -> dict[str, str]:
     install = "apt-get update && apt-get install --yes --no-install-recommends "
     builder("run", python, "--", "sh", "-c", install + " ".join(_PYTHON_LINKS_TO))
     builder("add", python, sys.base_prefix, "/usr/local")
+    # As Python's image does, for its shared library.
+    builder("run", python, "--", "ldconfig")
     # A mirror that this machine trusts and asks is trusted and asked in there, too.
     builder("add", python, _CERTIFICATES, _CERTIFICATES)
     for name in ("PIP_CERT", "PIP_INDEX_URL"):

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ _PROJECT = Path(__file__).parents[1]
 # A task manager wants every size said; Flink's own start script would work them out. Recovery is
 # the cluster's to configure, and a lost machine is noticed by its closed port within seconds.
 _CONFIG = """\
+io.tmp.dirs: {scratch}
 jobmanager.rpc.address: {manager}
 jobmanager.memory.process.size: 1024m
 rest.address: {manager}
@@ -135,9 +137,11 @@ class FlinkCluster:
 
     def start_job_server(self) -> str:
         """Beam's job server beside the job manager; HOST:PORT of it, for --job_endpoint."""
+        scratch = self.logs / "scratch"
         where = ["--job-host", self._manager.address, "--job-port", str(_JOB_PORT)]
-        where += ["--flink-master", self.master, "--artifacts-dir", str(self.logs / "artifacts")]
-        command = ["java", "-jar", str(self.job_server_jar), *where]
+        where += ["--flink-master", self.master, "--artifacts-dir", str(scratch / "artifacts")]
+        options = [f"-Djava.io.tmpdir={scratch}", "-jar", str(self.job_server_jar)]
+        command = ["java", *options, *where]
         self._manager.start(command, self.logs / "job-server.log")
         return f"{self._manager.address}:{_JOB_PORT}"
 
@@ -150,6 +154,7 @@ class FlinkCluster:
         conf = self.logs / "conf"
         options = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         options += [f"--add-opens={module}=ALL-UNNAMED" for module in ADD_OPENS]
+        options += [f"-Djava.io.tmpdir={self.logs / 'scratch'}"]
         options += [f"-Dlog4j.configurationFile={conf / 'log4j.properties'}"]
         command = ["java", *options, "-cp", f"{self._flink}/*", main, "--configDir", str(conf)]
         return host.start([*command, *extra], self.logs / f"{name}.log")
@@ -173,6 +178,16 @@ class FlinkCluster:
 
 
 @contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[None]:
+    """Where the cluster keeps its jobs' jars, near a gigabyte a machine, until the block ends."""
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def flink_cluster(folder: Path, task_managers: int = 2) -> Iterator[FlinkCluster]:
     """A cluster that is ready, and gone when the block ends.
 
@@ -185,10 +200,11 @@ def flink_cluster(folder: Path, task_managers: int = 2) -> Iterator[FlinkCluster
         EngineError: where it does not start.
     """
     flink, beam = fetch("flink"), fetch("beam-flink")
-    with hosts(task_managers + 1) as (manager, *workers):
+    with _scratch(folder / "scratch"), hosts(task_managers + 1) as (manager, *workers):
         conf = folder / "conf"
         conf.mkdir(parents=True)
-        (conf / "config.yaml").write_text(_CONFIG.format(manager=manager.address, rest=_REST_PORT))
+        config = {"manager": manager.address, "rest": _REST_PORT, "scratch": folder / "scratch"}
+        (conf / "config.yaml").write_text(_CONFIG.format(**config))
         (conf / "log4j.properties").write_text(_LOGGING)
         master = f"{manager.address}:{_REST_PORT}"
         jar = beam / JOB_SERVER_JAR
