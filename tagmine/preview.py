@@ -96,6 +96,6 @@ def _check_json(source: Source, samples: Sequence[Sample], fields: SampleFields)
     for name, flag in asked.items():
         if name not in names:
             raise ConfigurationError(
-                f"{source.url}: no sample's .{fields.json_key} has the field {name!r} that {flag} "
-                f"names; the first samples have {', '.join(sorted(names)) or 'none'}."
+                f"{source.url}: none of the first {len(samples):,} samples has the field {name!r} "
+                f"that {flag} names in its .{fields.json_key}; they have {', '.join(sorted(names)) or 'none'}."
             )
