@@ -141,7 +141,8 @@ def test_what_stops_before_any_work(shop, tmp_path, capfd):
     before = (tmp_path / "out/shards.json").read_bytes()
     for flags, says in (
         (["--shard-size", "3"], "shard_size was 2, now 3"),
-        (["--caption-columns", "brand"], "captions was (), now ('brand',)"),
+        (["--caption-columns", "brand"], "captions was not given, now brand"),
+        (["--encoding", "cp1252"], "encoding was not given, now cp1252"),
         (["--shard-size", "0"], "--shard-size 0: give a number from 1"),
         (["--vocabulary-fields", "sku,größe"], "there is no column 'größe'"),
     ):
