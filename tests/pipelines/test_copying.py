@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,12 +14,13 @@ import duckdb
 import numpy as np
 import pytest
 
+from index.copy_plan import plan_subset
 from index.search import open_datastore
 from index.stack import open_stack
 from pipelines.main import main
 from tagmine.embeddings import open_embeddings
 from tagmine.layout import sample_id
-from tagmine.manifest import read_manifest
+from tagmine.manifest import read_manifest, write_manifest, write_pin
 from tagmine.sources import read_sources
 
 WORDS = ("red car", "blue boat", "yellow bus", "green tree", "old house", "black dog")
@@ -75,23 +77,22 @@ def rows_of(root: Path, columns: str = "*") -> list[tuple]:
 
 
 def test_a_merge_of_two_taggers_says_in_what_they_differ(world, write_tar, jpeg, tmp_path, capfd):
-    (tmp_path / "shade.txt").write_text("red\n")
-    write_world(write_tar, jpeg, tmp_path / "third-in/thirds", 1, 200)
-    line = ["build", f"{tmp_path}/third-in/thirds/*.tar", "--out", str(tmp_path / "third")]
-    line += ["--clip-model", "demo", "--vocabulary", str(tmp_path / "shade.txt")]
-    assert main(line) == 0
-    both = tmp_path / "mixed"
-    assert main(["merge", str(world / "one"), str(tmp_path / "third"), "--out", str(both)]) == 0
+    other, both = tmp_path / "other", tmp_path / "mixed"
+    shutil.copytree(world / "two", other)
+    manifest = read_manifest(other)
+    names = (("shade.txt", "e" * 64),)
+    pin = dataclasses.replace(manifest.tagger, fingerprint="f" * 64, vocabularies=names)
+    write_pin(other / "tagger.json", pin)
+    write_manifest(other, dataclasses.replace(manifest, tagger=pin))
+    assert main(["merge", str(world / "one"), str(other), "--out", str(both)]) == 0
     assert "were mined with different lists of names; their tags stay" in capfd.readouterr().err
-    cut = tmp_path / "cut"
-    assert main(["subset", str(both), "--where", "len(tags) > 0", "--out", str(cut)]) == 0
-    queries = str(next((world / "two-in/shards").glob("*.tar")))
-    line = ["compare", queries, "--datastores", str(both), str(cut), str(world / "one")]
-    assert main([*line, "--sample", "4"]) == 0
+    assert len(plan_subset(str(both), "true").origin["taggers"]) == 2
+    write_world(write_tar, jpeg, tmp_path / "asked", 1, 300)
+    stores = ["--datastores", str(both), str(world / "one")]
+    assert main(["compare", str(tmp_path / "asked/00000.tar"), *stores, "--sample", "4"]) == 0
     printed = capfd.readouterr().out
-    for name in ("mixed", "cut"):
-        assert f"note: {name} holds tags that were mined in several ways, so that" in printed
-    assert printed.count("several ways") == 2
+    assert "note: mixed holds tags that were mined in several ways, so that" in printed
+    assert "the tags of" not in printed
 
 
 def test_a_merge_holds_what_its_datastores_hold(world, merged):

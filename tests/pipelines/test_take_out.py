@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -230,9 +231,14 @@ def test_what_is_found_nowhere_is_said_by_kind(store, command, write_tar, jpeg, 
     assert main(["verify", str(store)]) == 0
 
 
-def test_shards_that_name_no_url_are_said_to_name_none(copied_store, store, tmp_path, capfd):
+def test_shards_that_name_no_url_are_said_to_name_none(
+    store, command, write_tar, jpeg, tmp_path, capfd
+):
+    pairs = [[(f"{n}.jpg", jpeg(n)), (f"{n}.txt", b"a red car")] for n in range(4)]
+    plain = write_tar(tmp_path / "plain-in/0.tar", [*itertools.chain(*pairs)])
+    assert main(["build", str(plain), "--out", str(tmp_path / "plain"), *command[4:6]]) == 0
     (tmp_path / "url.txt").write_text("https://pictures.example/nowhere.jpg")
-    for root, said in ((copied_store, True), (store, False)):
+    for root, said in ((tmp_path / "plain", True), (store, False)):
         assert main(["remove", str(root), "--keys", str(tmp_path / "url.txt")]) == 0
         printed = capfd.readouterr().err
         assert ("No sample of the shards has a field url in its JSON" in printed) == said
