@@ -40,7 +40,7 @@ _LOG_SHOWN = 4000
 # Each may be of a picture that ends its process, of which a shard costs one death at most.
 _MAX_DEATHS = 16
 _POLL_SECONDS = 2.0
-# How alike two names of options are, of 1: one is the other with a slip of the hand, or resembles it.
+# How alike two names of options are, of 1: with a slip of the hand, or just alike.
 _SLIP = 0.9
 _LIKE = 0.6
 # Beam's name for a job server inside the launcher.

@@ -99,7 +99,17 @@ def test_index_and_more_shards_on_a_url(door, bucket, build, small_clip, capfd):
 
 
 def test_killed_in_the_middle_of_an_upload(
-    door, build, bucket, small_clip, start_tagmine, local_store, read_store, read_files
+    door,
+    build,
+    bucket,
+    small_clip,
+    start_tagmine,
+    local_store,
+    read_store,
+    read_files,
+    tmp_path,
+    monkeypatch,
+    capfd,
 ):
     command = ["embed", SHARDS, "--out", "s3://bkt/killed/ds", "--clip-model", small_clip]
     started: list = []
@@ -117,6 +127,13 @@ def test_killed_in_the_middle_of_an_upload(
     door.answer = lambda method, path: None
     objects = read_store("bkt/killed/ds")
     assert "embeddings/part-00001.arrow" not in objects and "manifest.json" not in objects
+    # Its record has not left its machine, where `jobs` finds it.
+    assert main(["jobs", "s3://bkt/killed/ds"]) == 0
+    assert "embed  local   running" in capfd.readouterr().out
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TAGMINE_CACHE", str(tmp_path / "another"))
+        assert main(["jobs", "s3://bkt/killed/ds"]) == 1
+    assert "is on its own machine" in capfd.readouterr().err
     whole = read_files(local_store)
     assert objects["embeddings/part-00000.arrow"] == whole["embeddings/part-00000.arrow"]
     # The lease of the dead is taken over at once by a job of the same mirror.
