@@ -234,8 +234,37 @@ def test_what_lies_there_is_not_mixed_with(door, bucket, build, capfd):
     bucket.pipe_file("bkt/photos/ds/holiday.txt", b"mine")
     assert build(SHARDS, "s3://bkt/photos/ds") == 1
     assert "not a datastore" in capfd.readouterr().err
-    assert build(SHARDS, "s3://nosuchbucket/ds") == 1
-    assert "the bucket exists" in capfd.readouterr().err
+
+
+def test_a_bucket_that_is_not_there_or_empty_is_named(door, build, bucket, local_store, capfd):
+    gone = "the bucket nobucket does not exist, or cannot be seen with these credentials"
+    for command, says in (
+        (["verify", "s3://nobucket/ds"], gone),
+        (["mine", "s3://nobucket/in/*.tar", "--out", "s3://bkt/nothing/ds"], gone),
+        (["mine", "s3://nobucket/in/0.tar", "--out", "s3://bkt/nothing/ds"], gone),
+        (["push", str(local_store), "s3://nobucket/ds"], f"s3://nobucket/ds: {gone}"),
+        (["verify", "s3://bkt/nothing/ds"], "there is nothing at this place"),
+    ):
+        assert main(command) == 1
+        assert says in capfd.readouterr().err
+    assert build(SHARDS, "s3://nobucket/ds") == 1
+    assert f"tagmine: s3://nobucket/ds: {gone}" in capfd.readouterr().err
+
+
+def test_no_credentials_are_not_a_refusal(door, monkeypatch, capfd):
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        assert main(["verify", "s3://bkt/none/ds"]) == 1
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+    assert "No whole credentials were found" in capfd.readouterr().err
 
 
 def test_no_credential_in_any_file_or_log(
