@@ -287,10 +287,12 @@ def test_no_credential_in_any_file_or_log(
         assert not [name for name, data in written.items() if secret.encode() in data]
 
 
-def test_memory_is_a_store(door, build, bucket, local_store, read_files):
+def test_memory_is_a_store(door, build, bucket, local_store, read_files, capfd):
     import fsspec
 
     assert build(bucket.local_shards, "memory://built/ds") == 0
+    said = capfd.readouterr().err
+    assert "memory://built/ds/rejects" in said and "Look at it" not in said
     memory = fsspec.filesystem("memory")
     found = {path.removeprefix("/built/ds/"): memory.cat(path) for path in memory.find("/built/ds")}
     assert without_sources(found) == without_sources(read_files(local_store))
