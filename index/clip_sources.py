@@ -138,6 +138,12 @@ def _from_architecture(clip_model: str) -> ClipSource:
     if weights and Path(weights).is_file():
         _check_text_tower(clip_model, config)
         return ClipSource(architecture, check_checkpoint(Path(weights)), config)
+    if not weights:
+        example = f", as in {architecture}/{tags[0]}" if tags else ""
+        raise ConfigurationError(
+            f"--clip-model {clip_model!r}: name its weights, too{example}; known: "
+            f"{', '.join(tags) or 'none'}. Or give {architecture}/FILE.safetensors."
+        )
     raise ConfigurationError(
         f"--clip-model {clip_model!r}: {weights!r} is neither a file nor pretrained weights of "
         f"{architecture}{_nearest(weights, tags)}; known: {', '.join(tags) or 'none'}."

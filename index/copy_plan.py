@@ -31,6 +31,14 @@ from tagmine.parts import file_sha256, read_tags_footer
 from tagmine.removed import Identities, Removed, identify
 from tagmine.sources import Source, read_sources
 
+_MINED_WITH = {
+    "pipelines": ("pipeline", "version", "spacy", "backend"),
+    "tag policies": ("policy",),
+    "lists of names": ("vocabularies",),
+    "choices of relations": ("relations",),
+}
+"""What a tagger is made of, as people call it, and the fields of its pin that say so."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CopyPlan:
@@ -156,7 +164,7 @@ def plan_merge(folders: Sequence[str], min_clip_score: float | None = None) -> C
         encoder,
         limit,
         min(manifest.vocabulary.min_tag_images for manifest in manifests),
-        {"command": "merge", "datastores": [[store.name, store.sha256] for store in stores]},
+        _origin_of("merge", stores),
         _removed_of(stores, chosen),
         (*notes, *_notes_of(manifests, stores, scored)),
     )
@@ -187,11 +195,30 @@ def plan_subset(folder: str, where: str, min_clip_score: float | None = None) ->
         source = _renamed(store, card, card.part, card.source)
         copy = _copy(store, card, source, tagger, encoder, before.encoder.clip_scores)
         copies.append(dataclasses.replace(copy, where=where))
-    origin = {"command": "subset", "datastores": [[store.name, store.sha256]], "where": where}
+    origin = {**_origin_of("subset", [store]), "where": where}
     limit = before.index.min_clip_score if min_clip_score is None else min_clip_score
     floor = before.vocabulary.min_tag_images
     removed = store.removed.identities
     return CopyPlan(tuple(copies), tagger, encoder, limit, floor, origin, removed)
+
+
+def _origin_of(command: str, stores: Sequence[_Store]) -> dict[str, Any]:
+    taggers = {tagger for store in stores for tagger in taggers_of(store.root, store.manifest)}
+    return {
+        "command": command,
+        "datastores": [[store.name, store.sha256] for store in stores],
+        "taggers": sorted(taggers),
+    }
+
+
+def taggers_of(root: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Fingerprints of the taggers that mined a datastore: several of what was merged from such.
+
+    Raises:
+        DatastoreError: when what says so is damaged.
+    """
+    copied = read_copy_pin(root) or {}
+    return tuple(copied.get("taggers") or (manifest.tagger.fingerprint,))
 
 
 def _renamed(store: _Store, card: PartCard, number: int, name: str) -> Source:
@@ -299,9 +326,15 @@ def _notes_of(manifests: Sequence[Manifest], stores: Sequence[_Store], scored: b
         without = next(store.root for store in stores if not store.manifest.encoder.clip_scores)
         notes.append(f"CLIP scores are left out, since those of {without} were never measured")
     if len({manifest.tagger.fingerprint for manifest in manifests}) > 1:
+        pins = [manifest.tagger for manifest in manifests]
+        differ = [
+            what
+            for what, fields in _MINED_WITH.items()
+            if len({tuple(getattr(pin, field) for field in fields) for pin in pins}) > 1
+        ]
         notes.append(
-            "the datastores were mined by different taggers or word lists; their tags stay as they "
-            "are, and validate cannot measure agreement of tags"
+            f"the datastores were mined with different {' and '.join(differ) or 'taggers'}; their "
+            "tags stay as they are, and validate cannot measure agreement of tags"
         )
     return notes
 

@@ -38,7 +38,7 @@ def check_files(root: Path, manifest: Manifest) -> None:
         DatastoreError: for a file that is missing or altered.
     """
     cards = manifest.files()
-    _check_folders(root, cards)
+    check_folders(root, cards)
     for card in cards:
         size = plain_size(root, card.path)
         if size != card.bytes:
@@ -59,8 +59,14 @@ def check_files(root: Path, manifest: Manifest) -> None:
                 )
 
 
-def _check_folders(root: Path, cards: Sequence[FileCard]) -> None:
-    """A link of a stranger leads to any file that we can read, or to a pipe that never ends."""
+def check_folders(root: Path, cards: Sequence[FileCard]) -> None:
+    """Refuse folders that are links.
+
+    A link of a stranger leads to any file that we can read, or to a pipe that never ends.
+
+    Raises:
+        DatastoreError: naming the folder.
+    """
     inner = {str(parent) for card in cards for parent in PurePosixPath(card.path).parents} - {"."}
     for folder in sorted(inner):
         if (root / folder).is_symlink():

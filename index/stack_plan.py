@@ -159,8 +159,13 @@ def split_inputs(words: Sequence[str]) -> tuple[StackPlan, tuple[str, ...]]:
     """Datastores first, photos after: the first is a datastore, and so is each folder behind it.
 
     Raises:
-        ConfigurationError: where no photo follows, or a datastore follows one.
+        ConfigurationError: where no photo follows, or a photo is before a datastore.
     """
+    if Path(words[0]).is_file():
+        raise ConfigurationError(
+            f"{words[0]} is a file, where a datastore is expected. Give the datastores first, and "
+            "the photos after them."
+        )
     count = 1
     while count < len(words) and _is_store(words[count]):
         count += 1

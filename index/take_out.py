@@ -42,6 +42,7 @@ class TakenOut:
             or could not be read; the next build makes them anew.
         known: requests that were found nowhere, but had been taken out before.
         unmatched: requests that were found nowhere.
+        no_urls: whether URLs were asked for and no sample of the shards says where its picture was.
     """
 
     samples: int
@@ -50,6 +51,7 @@ class TakenOut:
     unmade: int
     known: tuple[Request, ...]
     unmatched: tuple[Request, ...]
+    no_urls: bool = False
 
 
 def take_out(
@@ -100,6 +102,7 @@ def take_out(
         len(holding),
         old,
         unmatched,
+        bool(matcher.lookups.of_kind("url")) and not matcher.saw_url,
     )
 
 

@@ -16,7 +16,7 @@ from index.build import find_left_out
 from index.files import read_index
 from index.live import removed_of
 from index.ondisk import open_merged
-from index.opening import NORM_TOLERANCE
+from index.opening import NORM_TOLERANCE, check_folders
 from index.publish import removed_card
 from index.search import Datastore
 from index.shard_health import check_shard, searched_files
@@ -136,6 +136,7 @@ def _verify(root: Path, report: ReportCheck) -> Verdict:
 
 def _check_files(root: Path, manifest: Manifest) -> None:
     cards = manifest.files()
+    check_folders(root, cards)
     for card in cards:
         path = root / card.path
         if not path.is_file() or path.is_symlink():

@@ -102,9 +102,15 @@ def run(options: ShardsOptions, console: Console) -> None:
         # Where the workers can read it: they write their shards to the same folder.
         with temporary_path(root / "catalogue") as path:
             fields = (collection.tag_fields, collection.vocabulary_fields)
-            write_catalogue(collection.rows(), path, *fields)
+            silent = write_catalogue(collection.rows(), path, *fields)
             summary = _bring(options, collection, pin, root, path, console)
         write_summary(root, summary)
+    if silent:
+        console.print(
+            f"note     no row has a value of {', '.join(map(repr, silent))}, which --tag-fields "
+            "names",
+            soft_wrap=True,
+        )
     _print_next(console, options.out, collection, summary)
 
 
@@ -126,7 +132,14 @@ def _bring(
         raise ConfigurationError(f"{' '.join(pin.sources)}: it has no rows.")
     drop_beyond(root, len(cut))
     shards = tuple(
-        ShardRows(part, f"{root.name}/{part:05d}", str(path), start, stop)
+        ShardRows(
+            part,
+            f"{root.name}/{part:05d}",
+            str(path),
+            start=start,
+            stop=stop,
+            tag_fields=collection.tag_fields,
+        )
         for part, (start, stop) in enumerate(cut)
     )
     with watch_job(root, options.runner, console, BRING, shards, sized=False) as watch:

@@ -38,7 +38,7 @@ def _command_page(name: str, command: argparse.ArgumentParser) -> str:
 def _row(action: argparse.Action) -> str:
     name = ", ".join(action.option_strings) or str(action.metavar)
     value = f" {action.metavar}" if action.option_strings and action.metavar else ""
-    text = (action.help or "").replace("%(default)s", str(action.default))
+    text = (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%")
     needed = " (required)" if action.option_strings and action.required else ""
     return f"| `{name}{value}` | {text}{needed} |"
 

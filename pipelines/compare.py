@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from index.copy_plan import taggers_of
 from index.encoder import load_encoder
 from index.pictures import read_from_shards, thumbnail
 from index.pooling import Neighbour
@@ -184,11 +185,20 @@ def _embedded(options: CompareOptions, stores: Sequence[Datastore]) -> _Asked:
 def _notes(asked: TaggerPin, stores: Sequence[Datastore]) -> tuple[str, ...]:
     """Which datastores know their tags by other rules or names than the queries do."""
     return tuple(
-        f"the tags of {store.root.name} were mined by {_mined_by(store.manifest.tagger)}, those of "
-        f"the queries by {_mined_by(asked)}, and not alike, so that some may count as wrong which "
-        "are right. --spacy-model, --tag-policy and --vocabulary say how the queries are mined."
+        f"{_unlike(store, asked)}, so that some may count as wrong which are right. --spacy-model, "
+        "--tag-policy and --vocabulary say how the queries are mined."
         for store in stores
         if store.manifest.tagger.fingerprint != asked.fingerprint
+    )
+
+
+def _unlike(store: Datastore, asked: TaggerPin) -> str:
+    name = store.root.name
+    if len(taggers_of(store.root, store.manifest)) > 1:
+        return f"{name} holds tags that were mined in several ways"
+    return (
+        f"the tags of {name} were mined by {_mined_by(store.manifest.tagger)}, those of the "
+        f"queries by {_mined_by(asked)}, and not alike"
     )
 
 

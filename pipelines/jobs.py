@@ -18,6 +18,8 @@ from tagmine.errors import ConfigurationError
 from tagmine.mirror import fetch_records
 from tagmine.stores import is_remote
 
+# What a record cannot say of its own job.
+_STOPPED = "stopped"
 _NUMBERS = {
     "parts": "Parts of the job.",
     "parts_done": "Parts that are finished.",
@@ -141,11 +143,14 @@ class _Collector:
     def _state(self) -> Metric:
         labels = ["stage", "runner", "state"]
         family = GaugeMetricFamily(
-            "tagmine_job_state", "1 for the state that the job is in.", labels=labels
+            "tagmine_job_state",
+            "1 for the state that the job is in; stopped, if its record is no longer written.",
+            labels=labels,
         )
         for record in self._records:
-            for state in STATES:
-                family.add_metric([record.stage, record.runner, state], int(record.state == state))
+            now = _STOPPED if seconds_unseen(record) is not None else record.state
+            for state in (*STATES, _STOPPED):
+                family.add_metric([record.stage, record.runner, state], int(now == state))
         return family
 
     def _updated(self) -> Metric:

@@ -50,8 +50,15 @@ def run(options: RemoveOptions, console: Console) -> None:
     passing = [request for request in done.unmatched if request.kind in ("glob", "id")]
     kept = [request for request in done.unmatched if request not in passing]
     _print_requests(console, "found nowhere, and kept out of later builds", kept)
-    what = "globs and ids found nowhere; nothing is kept out of later builds by them"
+    # What they had fitted may have been compacted away: of these the record has the keys alone.
+    what = "globs and ids that fit nothing that is left; they keep nothing more out of later builds"
     _print_requests(console, what, passing)
+    if done.no_urls:
+        console.print(
+            "       No sample of the shards has a field url in its JSON, so that none can be found "
+            "by its URL: name keys, or hashes of the images",
+            soft_wrap=True,
+        )
     if done.samples:
         console.print(
             f"       Their rows are still in the files: tagmine compact "

@@ -30,7 +30,7 @@ from pipelines.code_version import check_code, code_version
 from pipelines.embed import threads_per_worker
 from pipelines.query_shards import encoder_name
 from pipelines.retrieve_options import RetrieveOptions
-from pipelines.retrieve_plan import RetrievePlan, plan_retrieval
+from pipelines.retrieve_plan import RetrievePlan, check_same_datastore, plan_retrieval
 from pipelines.runner import check_runner, run_job
 from pipelines.shards import process_part, watch_job
 from pipelines.summary import print_count
@@ -134,6 +134,7 @@ def run(options: RetrieveOptions, console: Console) -> None:
     if not len(stack):
         raise ConfigurationError(f"--datastore {options.datastores}: it holds no image.")
     pin = make_pin(stack, part_options)
+    check_same_datastore(plan.root, pin)
     console.print(plan.found, soft_wrap=True)
     with locked(plan.root):
         remove_leftovers(plan.root)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from index.image_files import ImageChunk, read_image_file
 from index.images import ImageLimits, ImageRejected
-from index.retrieval_folder import RETRIEVAL_PIN, InstructionRows, read_footers
+from index.retrieval_folder import (
+    RETRIEVAL_PIN,
+    InstructionRows,
+    RetrievalFooter,
+    RetrievalPin,
+    read_footers,
+)
 from pipelines.retrieve_options import RetrieveOptions
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.instructions import InstructionImages, read_instruction_images
 from tagmine.layout import job_folder
+from tagmine.parts import PartFooter
 from tagmine.preview import preview_shards
 from tagmine.samples import SampleFields
 from tagmine.sources import Source, expand_shards, number_sources
@@ -64,13 +72,34 @@ def plan_retrieval(options: RetrieveOptions, fields: SampleFields) -> RetrievePl
     else:
         plan = _plan_instructions(root, options, Path(options.instructions))
     names = {source.part: source.name for source in plan.sources}
-    for source in _known_sources(root):
-        if names.get(source.part) != source.name:
+    for footer, _ in _known_parts(root):
+        if names.get(footer.part) != footer.source:
+            was, now = footer.source, names.get(footer.part, "nothing")
+            if options.instructions is not None:
+                stem = was.rpartition("/")[0]
+                was += f" (images of {stem}.json or {stem}.jsonl, or a shard of that name)"
+                now = options.instructions
             raise ConfigurationError(
-                f"--out {options.out}: its part {source.part} is of {source.name}, which was not "
-                "given in that place. Give the same dataset, or another --out."
+                f"--out {options.out}: its part {footer.part} is of {was}, which was not given in "
+                f"that place: {now} was. Give the same dataset, or another --out."
             )
     return plan
+
+
+def check_same_datastore(root: Path, pin: RetrievalPin) -> None:
+    """Keep the parts of a folder from being replaced by those of another datastore.
+
+    Raises:
+        ConfigurationError: where there is a part of another, or of another state of it.
+    """
+    for footer, more in _known_parts(root):
+        if more.pin.datastore_sha256 != pin.datastore_sha256:
+            raise ConfigurationError(
+                f"--out {root}: its part {footer.part} was retrieved from the datastore "
+                f"{more.pin.datastore} (manifest {more.pin.datastore_sha256[:8]}), and not from "
+                f"{pin.datastore} as it is now ({pin.datastore_sha256[:8]}). Parts made in two "
+                "ways are refused: give another --out, or remove the folder to retrieve anew."
+            )
 
 
 def _plan_instructions(root: Path, options: RetrieveOptions, path: Path) -> RetrievePlan:
@@ -117,15 +146,12 @@ def _check_folder(folder: Path, images: tuple[str, ...], path: Path) -> None:
     )
 
 
-def _known_sources(root: Path) -> list[Source]:
-    """What the parts of the folder were made of, by their own word; damaged ones are left out."""
-    known = []
+def _known_parts(root: Path) -> Iterator[tuple[PartFooter, RetrievalFooter]]:
+    """What the parts of the folder say of themselves; damaged ones are left out."""
     for path in sorted((root / "parts").glob("part-*.parquet")):
         if not _PART_NAME.fullmatch(path.name):
             continue
         try:
-            footer, _ = read_footers(path)
+            yield read_footers(path)
         except DatastoreError:
             continue
-        known.append(Source(footer.part, footer.source, str(path)))
-    return known

@@ -93,9 +93,10 @@ def _check_json(source: Source, samples: Sequence[Sample], fields: SampleFields)
     asked |= {name: "--caption-json-field" for name in fields.caption_json_fields}
     if fields.annotations_key is not None:
         asked[fields.annotations_key] = "--annotations-key"
+    listed = ", ".join(sorted(names)) or "none"
     for name, flag in asked.items():
         if name not in names:
             raise ConfigurationError(
-                f"{source.url}: no sample's .{fields.json_key} has the field {name!r} that {flag} "
-                f"names; the first samples have {', '.join(sorted(names)) or 'none'}."
+                f"{source.url}: none of the first {len(samples):,} samples has the field {name!r} "
+                f"that {flag} names in its .{fields.json_key}; they have {listed}."
             )

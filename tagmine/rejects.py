@@ -22,7 +22,7 @@ REASONS: dict[str, str] = {
     "caption_blocked": "every caption was filtered out, the first for a word or phrase on the "
     "blocklist",
     "too_many_captions": "the sample has more captions and answers than the limit",
-    "bad_json": "the JSON member cannot be parsed, is nested too deep, or has the wrong form",
+    "bad_json": "the JSON member is no JSON, is nested too deep, too long or of the wrong form",
     "no_image": "the sample has no image member",
     "image_undecodable": "the image is no JPEG, PNG or WebP, or is damaged",
     "image_too_large": "the image has more pixels than the limit",
@@ -30,6 +30,8 @@ REASONS: dict[str, str] = {
     "image_missing": "the image folder has no such file, or it cannot be read",
     "unsafe_image_path": "the image's path is absolute or leads out of the image folder",
     "bad_row": "the row of the table cannot be parsed, or holds what no sample can",
+    "bad_encoding": "the row of the table is in another encoding than it is read as: try "
+    "--encoding cp1252, with another --out",
     "bad_key": "the row has no key, or one that is too long",
     "other_pose": "another photo of the same product is kept",
     "no_tags_row": "the image was embedded but its caption was rejected, so it is not indexed",

@@ -23,9 +23,12 @@ KINDS = ("key", "url", "image")
 PENDING = "pending"
 # What embedding reads of an image at most.
 MAX_IMAGE_BYTES = 256 << 20
-# Fields of img2dataset's JSON: where the picture was, and the hash of what lay there.
+# Fields of img2dataset's JSON: where the picture was, and the hash of what lay there. Shops write
+# Url and URL as well.
 _URL_FIELD = "url"
 _SHA256_FIELD = "sha256"
+# Scheme and host are the same in capitals; a password and a path are not.
+_ADDRESS = re.compile(r"([^:/?#]+://)([^/?#]*@)?([^/?#]*)")
 _NAME = re.compile(r"record-(\d{5,})\.parquet")
 
 REMOVED_SCHEMA = pa.schema(
@@ -41,7 +44,13 @@ Identity = tuple[str, bytes]
 
 
 def identify(kind: str, value: str) -> Identity:
-    """The identity that stands for a key, a URL or an image's sha256 (hex, lower case)."""
+    """The identity that stands for a key, a URL or an image's sha256 (hex, lower case).
+
+    URLs that differ in how scheme and host are capitalised are one.
+    """
+    if kind == "url" and (address := _ADDRESS.match(value)):
+        scheme, login, host = address.groups(default="")
+        value = scheme.lower() + login + host.lower() + value[address.end() :]
     # Of an image a hash of its hash: lists of hashes of abuse are not to be published either.
     digest = hashlib.sha256(f"{kind}\x1f{value}".encode("utf-8", "surrogatepass"))
     return kind, digest.digest()
@@ -81,22 +90,27 @@ class Identities:
             members: data of its members, by extension, as far as they were read.
             fields: which members are images and JSON.
         """
-        return self.known & set(_identities(key, members, fields)) if self.known else set()
+        return self.known & set(identities_of(key, members, fields)) if self.known else set()
 
 
 NOTHING = Identities()
 
 
-def _identities(key: str, members: Mapping[str, bytes], fields: SampleFields) -> Iterator[Identity]:
+def identities_of(
+    key: str, members: Mapping[str, bytes], fields: SampleFields
+) -> Iterator[Identity]:
+    """Everything that a sample can be named by; args as of `Identities.found_in`."""
     yield identify("key", key)
     try:
         record = json.loads(members.get(fields.json_key, b"{}"))
     except (ValueError, RecursionError):
         record = {}
     record = record if isinstance(record, dict) else {}
-    for kind, field in (("url", _URL_FIELD), ("image", _SHA256_FIELD)):
-        if isinstance(value := record.get(field), str):
-            yield identify(kind, value.lower() if kind == "image" else value)
+    for field, value in record.items():
+        if field.lower() == _URL_FIELD and isinstance(value, str):
+            yield identify("url", value)
+    if isinstance(value := record.get(_SHA256_FIELD), str):
+        yield identify("image", value.lower())
     data = next((members[k] for k in fields.image_keys if k in members), None)
     if data is not None:
         yield identify("image", hashlib.sha256(data).hexdigest())

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from tagmine.errors import ConfigurationError
 from tagmine.layout import part_of
-from tagmine.removed import Identities, Identity, identify
+from tagmine.removed import Identities, Identity, identify, identities_of
 from tagmine.samples import SampleFields, read_samples
 from tagmine.sources import Source
 from tagmine.stage import open_source
@@ -108,9 +108,11 @@ class Matcher:
     Attributes:
         keys: keys of the samples that were found.
         matched: requests that were found.
+        saw_url: whether any sample that was read says where its picture was.
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:
+        self.saw_url = False
         self.keys: set[str] = set()
         self.matched: set[Request] = set()
         self._globs: list[Request] = []
@@ -201,7 +203,9 @@ class Matcher:
             with open_source(source) as stream:
                 for sample in read_samples(stream, fields, limits):
                     key = f"{source.name}/{sample.key}"
-                    found = lookups.found_in(key, sample.members, fields)
+                    own = set(identities_of(key, sample.members, fields))
+                    self.saw_url |= any(kind == "url" for kind, _ in own)
+                    found = lookups.known & own
                     self.matched.update(self._looked_up[identity] for identity in found)
                     if found:
                         self._ask_for(key)

@@ -42,7 +42,8 @@ def _parse_line(line: bytes) -> Row | ValueError:
 def read_csv(
     path: Path, encoding: str = "utf-8", delimiter: str = ","
 ) -> Iterator[Row | ValueError]:
-    """The rows of a file with a header, as texts; one that is none is the error that says why.
+    """The rows of a file with a header, as texts; one that is none is the error that says why, a
+    UnicodeError where it is written in another encoding.
 
     Args:
         path: the file; quotes are as spreadsheets write them.
@@ -82,5 +83,5 @@ def _row(header: list[str], cells: list[str], encoding: str) -> Row | ValueError
         return ValueError("more cells than columns")
     row = dict.fromkeys(header) | dict(zip(header, cells, strict=False))
     if any("\udc80" <= letter <= "\udcff" for cell in cells for letter in cell):
-        return ValueError(f"a cell that is no {encoding}")
+        return UnicodeError(f"a cell that is no {encoding}")
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,8 @@ class Decoding:
             raise ConfigurationError(
                 f"max_new_tokens {self.max_new_tokens}, num_beams {self.num_beams}: give 1 or more."
             )
-        if not self.temperature >= 0:
-            raise ConfigurationError(f"temperature {self.temperature}: give 0 or more.")
+        if not 0 <= self.temperature < math.inf:
+            raise ConfigurationError(f"temperature {self.temperature}: give a number of 0 or more.")
 
     def as_arguments(self) -> dict[str, Any]:
         """As `generate` takes them."""
@@ -195,6 +196,7 @@ def load_answerer(
     from tuna_model.from_llava import load_pretrained
     from tuna_model.modeling_tuna import TunaForConditionalGeneration
     from tuna_model.processing_tuna import TunaProcessor
+    from tuna_model.trained_as import warn_of_another_control
 
     place = torch_device(device)
     check_dtype(dtype)
@@ -209,6 +211,7 @@ def load_answerer(
     if tuner.temperature is not None:
         model.config.temperature = tuner.temperature
     model.apply_control(chosen)
+    warn_of_another_control(folder, control)
     return Answerer(model.to(place).eval(), processor, chosen)
 
 

@@ -8,6 +8,8 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, LlavaConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from tagmine.errors import ConfigurationError
+
 # Registers the towers of open_clip, which a saved configuration may name.
 from tuna_model import open_clip_configuration  # noqa: F401
 from tuna_model.weighting import check_weighting
@@ -50,6 +52,31 @@ class TunaConfig(LlavaConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         check_weighting(self.weighting, self.temperature)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """As of any configuration.
+
+        Raises:
+            ConfigurationError: for that of another kind of model, which transformers only warns of,
+                and then draws at random what it lacks.
+        """
+        found, _ = cls.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        # Of a folder without any, transformers says so when it looks for the weights.
+        if found:
+            check_is_tuna(pretrained_model_name_or_path, found, "model_type", cls.model_type)
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+
+def check_is_tuna(name: object, found: dict, field: str, expected: str) -> None:
+    """Raises ConfigurationError unless what a folder says of itself in `field` is `expected`."""
+    if found.get(field) != expected:
+        raise ConfigurationError(
+            f"{name} is no TUNA model: its {field} is {found.get(field)!r}, expected {expected!r}. "
+            "Give a folder that tagmine-tuna train wrote; with --model LLAVA --clip CLIP it starts "
+            "from a LLaVA-1.5 checkpoint. To ask or measure a LLaVA as it is, join it with its "
+            'CLIP as docs/tuna.md shows under "LLaVA as it is", and give --control no_tags.'
+        )
 
 
 AutoConfig.register("tuna", TunaConfig)

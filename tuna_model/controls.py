@@ -46,6 +46,11 @@ class Control:
                 f"captions have no form {self.form!r}; expected the form 'text'."
             )
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether tags enter as pairs, which alone have weights."""
+        return self.source != "none" and self.form == "pairs"
+
 
 CONTROLS: dict[str, Control] = {
     "tuna": Control(),

@@ -13,13 +13,14 @@ from tagmine.errors import ConfigurationError
 from tagmine.layout import MANIFEST
 from tagmine.parts import file_sha256
 from tagmine.printable import is_utf8
-from tuna_model.controls import Tuner
+from tuna_model.controls import Tuner, control_named
 from tuna_model.tag_source import (
     SourceOptions,
     add_source_flags,
     read_source_options,
     read_tuner,
 )
+from tuna_model.trained_as import trained_control
 
 TASKS = ("pope", "fashion-bench")
 # LLaVA-1.5's, for questions whose answer is a word.
@@ -213,6 +214,27 @@ def run_card(options: EvalOptions) -> dict:
         "dtype": options.dtype,
         "weighting": options.tuner.weighting,
         "temperature": options.tuner.temperature,
+    }
+
+
+def model_card(options: EvalOptions) -> dict:
+    """As what the model was trained, and how its tags were weighted when it answered.
+
+    Raises:
+        ConfigurationError: for a folder that cannot be read.
+    """
+    from tuna_model.configuration_tuna import TunaConfig
+    from tuna_model.from_llava import load_pretrained
+
+    config = load_pretrained(TunaConfig, options.model, "TUNA's configuration")
+    tuner = options.tuner
+    control = control_named(options.control, tuner.weighting or config.weighting)
+    weighting = control.weighting if control.has_pairs else "none"
+    temperature = config.temperature if tuner.temperature is None else tuner.temperature
+    return {
+        "trained_control": trained_control(options.model),
+        "weighting": weighting,
+        "temperature": None if weighting == "none" else temperature,
     }
 
 

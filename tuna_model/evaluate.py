@@ -14,7 +14,13 @@ from tagmine.errors import ConfigurationError
 from tagmine.layout import write_atomically
 from tuna_model import fashion_bench, pope
 from tuna_model.answer_log import AnswerLog
-from tuna_model.eval_options import EvalOptions, add_arguments, read_options, run_card
+from tuna_model.eval_options import (
+    EvalOptions,
+    add_arguments,
+    model_card,
+    read_options,
+    run_card,
+)
 from tuna_model.judge import HttpJudge, Judge, OverlapJudge
 from tuna_model.question_files import PictureRejected, Question, read_picture
 from tuna_model.tag_source import TagSource, check_max_tags, check_source, open_source
@@ -55,9 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
         reasons = Counter(row["reason"] for row in log.rows.values() if "answer" not in row)
     if not answers:
         _refuse_scores_of_nothing(options, reasons, log)
-    results = {"task": options.task, "run": card, "unanswered": dict(sorted(reasons.items()))}
+    results = {"task": options.task, "run": card, "model": model_card(options)}
+    results |= {"unanswered": dict(sorted(reasons.items()))}
     if judge is None:
-        results["scores"] = pope.score(questions, answers).as_record()
+        scores = pope.score(questions, answers)
+        results["scores"] = scores.as_record()
     else:
         results["judge"] = judge.name
         results["scores"] = _judged(options, read, answers, judge, card)
@@ -65,16 +73,24 @@ def run(arguments: argparse.Namespace) -> int:
     print(json.dumps(results["scores"], indent=2))
     for reason, count in results["unanswered"].items():
         print(f"{count} not answered: {reason}; {log.path} says which", file=sys.stderr)
+    if judge is None and scores.unclear:
+        print(
+            f"{scores.unclear:,} of {scores.answered:,} answers do not say yes or no: neither, or "
+            "both. POPE's rule takes most of those for a yes; clear_accuracy takes them for wrong",
+            file=sys.stderr,
+        )
     return 0
 
 
 def _refuse_scores_of_nothing(options: EvalOptions, reasons: Counter, log: AnswerLog) -> NoReturn:
     counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    example = next(iter(log.rows.values()))["detail"]
+    ((commonest, _),) = reasons.most_common(1)
+    example = next(row["detail"] for row in log.rows.values() if row["reason"] == commonest)
     raise ConfigurationError(
-        f"none of the questions of {options.questions} could be answered: {counts}, such as "
-        f"{example}. {log.path} says which; check --image-folder {options.image_folder} and "
-        "--retrievals, whose paths and keys must be those of the questions."
+        f"none of the questions of {options.questions} could be answered: {counts}. The first "
+        f"{commonest}: {example.rstrip('.')}. {log.path} has them all; check "
+        f"--image-folder {options.image_folder} and --retrievals, whose paths "
+        "and keys must be those of the questions."
     )
 
 

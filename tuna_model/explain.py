@@ -52,7 +52,7 @@ def explain(
         plain.tower = answerer.tower
         (without,) = plain.answer([Request(question, (image,))], decoding)
     config = answerer.model.config
-    weighting = config.weighting
+    weighting = config.weighting if answerer.control.has_pairs else "none"
     if weighting != "none":
         weighting += f", temperature {config.temperature:g}"
     return Explanation(

@@ -102,6 +102,8 @@ def load_pretrained(cls: type[_Model], name: str | Path, what: str, **options: A
             # What was downloaded before still loads; else each file would be tried for a minute.
             options["local_files_only"] = True
         return cls.from_pretrained(str(name), **options)
+    except ConfigurationError:
+        raise
     # A missing folder, a hub out of reach, damaged weights: each library has its own words.
     except Exception as error:
         words = " ".join(str(error).split())[:300]

@@ -17,6 +17,7 @@ from transformers.models.llava.modeling_llava import (
     LlavaPreTrainedModel,
 )
 
+from tagmine.errors import ConfigurationError
 from tuna_model import open_clip_towers  # noqa: F401 - registers towers that a config may name
 from tuna_model.configuration_tuna import TunaConfig
 from tuna_model.controls import Control
@@ -335,10 +336,22 @@ class TunaForConditionalGeneration(
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As of any model. Loading undoes what was frozen when the model was made; so again."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
-        return loaded
+        """As of any model.
+
+        Raises:
+            ConfigurationError: for another kind of model, or one whose weights are not all there.
+        """
+        wanted = kwargs.pop("output_loading_info", False)
+        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        if missing := sorted(info["missing_keys"]):
+            raise ConfigurationError(
+                f"{model.config._name_or_path} lacks {len(missing)} of the weights of a TUNA "
+                f"model, the first {missing[0]}, so that it would answer by chance. Copy or train "
+                "it again."
+            )
+        # Loading undoes what was frozen when the model was made.
+        model.freeze()
+        return (model, info) if wanted else model
 
     @classmethod
     def from_llava(cls, llava: Any, clip: Any, **options: Any) -> TunaForConditionalGeneration:

@@ -12,7 +12,7 @@ from transformers.image_utils import make_flat_list_of_images
 
 from index.retrievals import EMPTY, Retrieval
 from tuna_model.batches import IGNORED, check_context_length, clip_inputs, fill
-from tuna_model.configuration_tuna import TunaConfig
+from tuna_model.configuration_tuna import TunaConfig, check_is_tuna
 from tuna_model.controls import CONTROLS, Control, control_named
 from tuna_model.conversations import VICUNA_SYSTEM, Turn, join_turns, labelled_pieces
 from tuna_model.prompts import (
@@ -20,8 +20,10 @@ from tuna_model.prompts import (
     Row,
     TagPrompt,
     cut_row,
+    expand_images,
     insertion,
     row_of_pieces,
+    space_before_word,
     with_placeholders,
     without,
 )
@@ -171,7 +173,7 @@ class TunaProcessor(LlavaProcessor):
         tokens = iter(replacements)
         rows = []
         for row_pieces in pieces:
-            expanded = [self._expand_images(piece, tokens) for piece in row_pieces]
+            expanded = [expand_images(piece, self.image_token, tokens) for piece in row_pieces]
             row = row_of_pieces(self, expanded, text_options.get("add_special_tokens", True))
             if text_options.get("truncation"):
                 row = cut_row(row, text_options.get("max_length"), self.image_token_id)
@@ -184,12 +186,6 @@ class TunaProcessor(LlavaProcessor):
         )
         data = {**padded, **pixels}
         return BatchFeature(data, tensor_type=text_options.get("return_tensors"))
-
-    def _expand_images(self, piece: Piece, replacements: Any) -> Piece:
-        text, *rest = piece.text.split(self.image_token)
-        for part in rest:
-            text += next(replacements) + part
-        return piece.with_text(text)
 
     def _retrievals(
         self,
@@ -279,16 +275,8 @@ class TunaProcessor(LlavaProcessor):
 
     @functools.cached_property
     def word_space(self) -> str:
-        """What makes a word after a special token the word that it is within a sentence.
-
-        Some tokenizers put the space there themselves.
-        """
-
-        def ids(text: str) -> list[int]:
-            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-        within = ids("a a")[len(ids("a")) :]
-        return "" if ids(f"{self.tag_token}a")[1:] == within else " "
+        """See `tuna_model.prompts.space_before_word`."""
+        return space_before_word(self.tokenizer, self.tag_token)
 
     def prompt(self, turns: Sequence[Turn]) -> str:
         """The conversation up to where the assistant answers, as training writes it."""
@@ -381,6 +369,17 @@ class TunaProcessor(LlavaProcessor):
     def clip_inputs(self, tags: Sequence[Sequence[str]]) -> dict[str, list]:
         """tag_clip_ids and tag_clip_mask [b, n, t] of the tags of rows, as nested lists."""
         return clip_inputs(self.clip_tokenizer, tags)
+
+    @classmethod
+    def get_processor_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """As of any processor.
+
+        Raises:
+            ConfigurationError: for another kind, whose tokenizer would pass for CLIP's.
+        """
+        found, rest = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        check_is_tuna(pretrained_model_name_or_path, found, "processor_class", cls.__name__)
+        return found, rest
 
     def to_dict(self) -> dict[str, Any]:
         """What is saved: not the retriever, which may be a datastore of terabytes."""

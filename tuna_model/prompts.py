@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from index.retrievals import Retrieval
@@ -80,6 +80,27 @@ def insertion(
     opening = f"According to {soft_token}, you" if control.form == "lion" else "You"
     allowed = "are allowed to use or partially use the following tags"
     return TagPrompt(f"\n{opening} {allowed}: [{listed}]")
+
+
+def expand_images(piece: Piece, image_token: str, replacements: Iterator[str]) -> Piece:
+    """The piece with the next of the replacements for each of its image tokens."""
+    text, *rest = piece.text.split(image_token)
+    for part in rest:
+        text += next(replacements) + part
+    return piece.with_text(text)
+
+
+def space_before_word(tokenizer: Any, special: str) -> str:
+    """What makes a word after a special token the word that it is within a sentence.
+
+    Some tokenizers put the space there themselves.
+    """
+
+    def ids(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    within = ids("a a")[len(ids("a")) :]
+    return "" if ids(f"{special}a")[1:] == within else " "
 
 
 def tags_read(

@@ -203,7 +203,8 @@ class StoredRetrievals:
             return EMPTY
         raise UnknownImageError(
             f"{self.path} has no retrieval for {key!r}, and none was tried. Run tagmine retrieve "
-            "with the dataset that this image is in; keys are written exactly as there."
+            "with the dataset that this image is in; a key is letter by letter what is written "
+            "there."
         )
 
     def _open_folder(self) -> list[Path]:

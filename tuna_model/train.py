@@ -21,6 +21,7 @@ from tuna_model.collator import TunaCollator
 from tuna_model.controls import control_named
 from tuna_model.processing_tuna import TunaProcessor
 from tuna_model.train_options import TrainOptions
+from tuna_model.trained_as import SUMMARY
 from tuna_model.trainer import (
     TunaTrainer,
     last_checkpoint,
@@ -30,8 +31,6 @@ from tuna_model.trainer import (
 from tuna_model.training_data import InstructionRows
 from tuna_model.training_rows import TrainingRows, load_rows, prepare_rows, reasons
 from tuna_model.training_start import load_start, make_loader, make_noise, origin_of
-
-SUMMARY = "training.json"
 
 _log = logging.getLogger(__name__)
 

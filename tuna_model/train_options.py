@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from tagmine.errors import ConfigurationError
+from tuna_model.controls import Tuner
 
 CONFIGS = Path(__file__).parent / "configs"
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -170,6 +171,7 @@ class TrainOptions:
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise ConfigurationError(f"--{flag} {getattr(self, name)}: give 1 or more.")
+        Tuner(self.weighting, self.temperature)
         if self.workers < 0:
             raise ConfigurationError(f"--num-workers {self.workers}: give 0 or more.")
         if self.deepspeed is not None and not self.deepspeed_file().is_file():

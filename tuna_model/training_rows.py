@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import re
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +41,7 @@ REJECTS_SCHEMA = pa.schema(
 )
 _ORIGIN, _REJECTED = b"tagmine.origin", b"tagmine.rejected"
 _BATCH = 64
+_HASH = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 _REJECTS_AT_ONCE = 4096
 
 
@@ -144,9 +146,10 @@ def load_rows(folder: Path, origin: Mapping[str, object]) -> TrainingRows:
     changed = sorted(name for name in {*then, *origin} if then.get(name) != origin.get(name))
     if changed:
         name = changed[0]
+        was, now = (_HASH.sub(r"sha256 \1…", str(one.get(name))) for one in (then, origin))
         raise ConfigurationError(
             f"--resume: {', '.join(changed)} is not what the training began with ({name} was "
-            f"{then.get(name)}, is {origin.get(name)}). Give what it began with, or start again "
+            f"{was}, is {now}). Give what it began with, or start again "
             "in another --output."
         )
     columns = [table[name].to_numpy() for name in table.column_names]

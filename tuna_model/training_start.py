@@ -14,6 +14,7 @@ import torch
 from transformers import AutoProcessor, AutoTokenizer, PreTrainedModel, TrainingArguments
 
 from index.retrieval_folder import SUMMARY as RETRIEVAL_SUMMARY
+from index.retrieval_folder import read_summary
 from index.retrievals import open_retrievals, read_group
 from tagmine.errors import ConfigurationError
 from tuna_model.controls import Control, control_named
@@ -212,8 +213,7 @@ def origin_of(options: TrainOptions, arguments: TrainingArguments) -> dict[str, 
     data, schedule = options.data, options.schedule
     stored = None
     if data.retrievals is not None:
-        path = Path(data.retrievals)
-        stored = _sha256(path / RETRIEVAL_SUMMARY if path.is_dir() else path)
+        stored = _origin_of_retrievals(Path(data.retrievals))
     return {
         "--data": _sha256(Path(data.data)),
         "--retrievals": stored,
@@ -242,6 +242,14 @@ def origin_of(options: TrainOptions, arguments: TrainingArguments) -> dict[str, 
         "--deepspeed": None if options.deepspeed is None else _sha256(options.deepspeed_file()),
         "the number of processes": arguments.world_size,
     }
+
+
+def _origin_of_retrievals(path: Path) -> str:
+    """What they are, and for people of which datastore."""
+    if not path.is_dir():
+        return _sha256(path)
+    pin = read_summary(path).pin
+    return f"{pin.datastore} with k {pin.k}, {_sha256(path / RETRIEVAL_SUMMARY)}"
 
 
 def _sha256(path: Path) -> str:

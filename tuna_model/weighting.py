@@ -55,10 +55,10 @@ def tag_weights(
 
 
 def check_weighting(weighting: str, temperature: float) -> None:
-    """Raises ConfigurationError unless the weighting is known and the temperature positive."""
+    """Raises ConfigurationError for an unknown weighting, or a temperature not within (0, inf)."""
     if weighting not in WEIGHTINGS:
         raise ConfigurationError(
             f"weighting {weighting!r} is unknown; expected one of {', '.join(WEIGHTINGS)}."
         )
-    if not temperature > 0:
+    if not 0 < temperature < math.inf:
         raise ConfigurationError(f"temperature is {temperature}; expected a number above 0.")

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from index.explore.asking import PhotoAnswerer
 from index.explore.guard import Guard
 from index.explore.lookups import Lookups
+from index.explore.markdown import render_markdown
 from index.explore.pictures import SIDES, PictureCache
 from index.explore.requests import (
     MAX_UPLOAD_BYTES,
@@ -220,7 +221,7 @@ class _Pages:
             verdict=(found := verdict_of(store)),
             judged=verdict(found.report) if found.report else "",
             front=front,
-            text=text,
+            text=render_markdown(text),
         )
 
     def report(self, request: Request) -> Response:

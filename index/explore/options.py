@@ -51,7 +51,7 @@ def add_explore_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         nargs="+",
         help="folder of a datastore; DIR=0.5 gives it a weight, or DIR=40%% a share, in the stack "
-        "of several",
+        "of several; those of other encoders are shown side by side, and not stacked",
     )
     parser.add_argument(
         "--shards",

@@ -14,7 +14,7 @@ from index.explore.options import ExploreOptions
 from index.explore.shard_pictures import ShardPictures
 from index.images import ImageLimits, ImageRejected, decode_image
 from index.pooling import Answer
-from index.search import Datastore, open_datastore
+from index.search import Datastore, is_local_checkpoint, open_datastore
 from index.stack import Stack, name_stores
 from index.thumbnails import Thumbnails
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
@@ -43,7 +43,7 @@ class Store:
         pictures: its source shards.
         thumbnails: the small pictures that it keeps itself, if any.
         encoder: what queries are embedded with; None where it cannot be loaded.
-        problem: why it cannot, else "".
+        problem: why it cannot, and what to do, else "".
         weight: what its cosines count for in a stack.
         share: its share of a stack's neighbours; None where the nearest of all are taken.
     """
@@ -117,7 +117,9 @@ class Query:
             part = other.datastore.embeddings(part_of(row_id))
             return part.vectors[part.rows_of(np.array([row_id]))]
         if store.encoder is None:
-            raise DatastoreError(store.problem)
+            raise DatastoreError(
+                f"Photos and words cannot be looked up in {store.name}: {store.problem}"
+            )
         if self.words:
             return store.encoder.embed_texts([self.words])
         # Decoded as `tagmine query` does, so that the answer is the same.
@@ -209,7 +211,7 @@ def open_stores(options: ExploreOptions) -> tuple[Store, ...]:
         root, manifest = datastore.root, datastore.manifest
         pictures = ShardPictures(root, manifest, options.shards)
         kept = {part.part: part.thumbnails for part in manifest.parts if part.thumbnails}
-        found = _encoder_of(datastore, encoders)
+        found = _encoder_of(name, datastore, encoders, given)
         store = Store(
             number=number,
             name=name,
@@ -237,13 +239,33 @@ def _given_encoder(clip_model: str | None, opened: Sequence[Datastore]) -> Encod
     return encoder
 
 
-def _encoder_of(datastore: Datastore, encoders: dict[str, Encoder | str]) -> Encoder | str:
+def _encoder_of(
+    name: str,
+    datastore: Datastore,
+    encoders: dict[str, Encoder | str],
+    given: Encoder | None,
+) -> Encoder | str:
     """The encoder of a datastore, or why there is none; each is loaded once."""
-    fingerprint = datastore.manifest.encoder.fingerprint
-    if fingerprint not in encoders:
-        try:
-            encoders[fingerprint] = datastore.encoder
-        except TagmineError as error:
-            logger.warning("photos and words cannot be looked up in %s: %s", datastore.root, error)
-            encoders[fingerprint] = str(error)
-    return encoders[fingerprint]
+    pinned = datastore.manifest.encoder
+    if pinned.fingerprint not in encoders:
+        if is_local_checkpoint(pinned.clip_model):
+            encoders[pinned.fingerprint] = _not_unasked(pinned.clip_model, given)
+        else:
+            try:
+                encoders[pinned.fingerprint] = datastore.encoder
+            except TagmineError as error:
+                encoders[pinned.fingerprint] = str(error)
+    found = encoders[pinned.fingerprint]
+    if isinstance(found, str):
+        logger.warning("photos and words cannot be looked up in %s: %s", name, found)
+    return found
+
+
+def _not_unasked(clip_model: str, given: Encoder | None) -> str:
+    what = f"it was embedded with {clip_model}, a file of weights that is not opened unasked"
+    if given is None:
+        return f"{what}. Give it as --clip-model."
+    return (
+        f"{what}, and --clip-model names the encoder of another datastore. Open this one on a page "
+        "of its own, with its own --clip-model."
+    )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
+from index.card import YOURS
 from index.explore.stores import Found, Store
 from index.report import Report
 from index.report_file import read_report
@@ -130,11 +131,11 @@ def _own_file(store: Store, name: str) -> Path | None:
 
 
 def card_text(store: Store) -> tuple[str, str]:
-    """Front matter and text of the datastore's card; "" where it has none."""
+    """Front matter and Markdown of the datastore's card; "" where it has none."""
     path = _own_file(store, "README.md")
     if path is None or path.stat().st_size > _MAX_CARD_BYTES:
         return "", ""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace").replace(YOURS, "")
     found = _FRONT_MATTER.match(text)
     return (found[1], text[found.end() :]) if found else ("", text)
 

@@ -80,7 +80,7 @@ def write_catalogue(
     target: Path,
     tag_fields: Sequence[str],
     vocabulary_fields: Sequence[str],
-) -> None:
+) -> tuple[str, ...]:
     """Read rows into a catalogue at `target`, which must not exist.
 
     Args:
@@ -88,7 +88,11 @@ def write_catalogue(
         target: the file.
         tag_fields: fields whose values must be such as make tags.
         vocabulary_fields: fields whose values are counted.
+
+    Returns:
+        Those of `tag_fields` that no row has a value of.
     """
+    silent = dict.fromkeys(tag_fields)
     with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as connection:
         connection.executescript(_TABLES)
         numbered = enumerate(rows)
@@ -96,6 +100,7 @@ def write_catalogue(
             connection.execute("begin")
             records = [_record(number, row, tag_fields) for number, row in batch]
             connection.executemany("insert into row values (?, ?, ?, ?, ?, ?, ?, ?)", records)
+            silent = {field: None for field in silent if not _say_something(batch, field)}
             for field, name in _names(batch, vocabulary_fields):
                 connection.execute(
                     "insert into name values (?, ?, 1) "
@@ -105,6 +110,12 @@ def write_catalogue(
             connection.execute("commit")
         connection.executescript(_SHARED)
         connection.executescript(_INDEXES)
+    return tuple(silent)
+
+
+def _say_something(batch: Sequence[tuple[int, Row | BadRow]], field: str) -> bool:
+    words = (_words_of(row) for _, row in batch)
+    return any(field in said.fields for said in words if said is not None)
 
 
 def _record(number: int, row: Row | BadRow, tag_fields: Sequence[str]) -> tuple:

@@ -156,10 +156,16 @@ def _differences(path: Path, pin: BringPin) -> str:
         return f"{path.name} is of another tagmine, or damaged"
     old, new = dataclasses.asdict(before), dataclasses.asdict(pin)
     return "; ".join(
-        f"{name} was {old[name]!s:.60}, now {new[name]!s:.60}"
+        f"{name} was {_said(old[name]):.60}, now {_said(new[name]):.60}"
         for name in old
         if old[name] != new[name]
     )
+
+
+def _said(value: object) -> str:
+    if value is None or value == ():
+        return "not given"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def drop_beyond(root: Path, shards: int) -> int:

@@ -59,6 +59,13 @@ class BringOptions:
                 "cp1252 or another that Python knows."
             ) from error
 
+    @property
+    def named_columns(self) -> tuple[str, ...]:
+        """Every column that an option names."""
+        asked = [self.image_column, *self.caption_columns, self.key_column]
+        asked += [*(self.tag_fields or ()), *(self.vocabulary_fields or ())]
+        return tuple(name for name in asked if name is not None)
+
     def refuse(self, *names: str, why: str) -> None:
         """Stop where options were given that mean nothing for what is brought.
 
@@ -104,10 +111,8 @@ def choose_columns(
     Raises:
         ConfigurationError: for a column that is named and is not there, or that must be named.
     """
-    asked = [options.image_column, *options.caption_columns, options.key_column]
-    asked += [*(options.tag_fields or ()), *(options.vocabulary_fields or ())]
-    for name in asked:
-        if name is not None and name not in names:
+    for name in options.named_columns:
+        if name not in names:
             raise ConfigurationError(
                 f"{what}: there is no column {name!r}; the columns are {_listed(names)}."
             )

@@ -28,7 +28,7 @@ from tagmine.sources import Source
 from tagmine.stage import PartResult, ReportProgress, ignore_progress
 
 MAX_KEY_CHARACTERS = 200
-RULES = ("shards", 1, JPEG_QUALITY, MAX_KEY_CHARACTERS)
+RULES = ("shards", 2, JPEG_QUALITY, MAX_KEY_CHARACTERS)
 """What decides a shard's bytes beside its rows and pictures; changes with them."""
 
 _READ_TOGETHER = 16
@@ -44,10 +44,13 @@ class ShardRows(Source):
     Attributes:
         start: the first of them.
         stop: the one after the last.
+        tag_fields: fields that the JSON of every sample has, null where the row says nothing:
+            whoever looks into the first samples must find them.
     """
 
     start: int = 0
     stop: int = 0
+    tag_fields: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ class _ShardWriter:
             sample.add_to(self._digest)
             self._bytes += len(sample.picture.data) if sample.picture else 0
             try:
-                members = _members(sample)
+                members = _members(sample, self._rows.tag_fields)
             except SampleRejected as rejected:
                 self._reject(sample, rejected)
                 continue
@@ -229,7 +232,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def _members(sample: _Sample) -> dict[str, bytes]:
+def _members(sample: _Sample, tag_fields: tuple[str, ...]) -> dict[str, bytes]:
     """The members of a sample, by extension.
 
     Raises:
@@ -239,7 +242,8 @@ def _members(sample: _Sample) -> dict[str, bytes]:
         raise SampleRejected(sample.reason, sample.detail)
     extension, data = sample.picture.as_file()
     captions = sample.entry.captions
-    record = {"key": sample.key, "caption": captions[0], **sample.entry.fields}
+    record = {**dict.fromkeys(tag_fields), "key": sample.key, "caption": captions[0]}
+    record |= sample.entry.fields
     record["captions"] = list(captions)
     return {
         extension: data,

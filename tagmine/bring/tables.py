@@ -6,7 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tagmine.table_rows import read_csv, read_json_lines
 
 _LOOKED_AT = 50
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_TRY_ENCODING = "Give the encoding of the table as --encoding, such as cp1252."
 
 
 def open_tables(options: BringOptions, paths: tuple[Path, ...]) -> Collection:
@@ -32,13 +33,8 @@ def open_tables(options: BringOptions, paths: tuple[Path, ...]) -> Collection:
     options.refuse("poses", "split", why="is not for tables.")
     if paths[0].suffix.lower() not in _DELIMITERS:
         options.refuse("encoding", why="is for CSV and TSV; JSON is UTF-8.")
-    names: dict[str, None] = {}
-    for path in paths:
-        with _readable(path):
-            first = itertools.islice(_read(path, options.encoding), _LOOKED_AT)
-            names.update({name: None for row in first if isinstance(row, dict) for name in row})
     listed = ", ".join(path.name for path in paths)
-    columns = choose_columns(options, listed, tuple(names))
+    columns = choose_columns(options, listed, _column_names(options, paths, listed))
     folder = Path(options.image_folder or paths[0].parent).absolute()
     reader = TableRows(paths, columns, options.encoding)
     pictures = FolderPictures(str(folder))
@@ -53,6 +49,48 @@ def open_tables(options: BringOptions, paths: tuple[Path, ...]) -> Collection:
     )
 
 
+def _column_names(options: BringOptions, paths: Sequence[Path], listed: str) -> tuple[str, ...]:
+    """The columns of the first rows, and those that are asked for of any row.
+
+    Raises:
+        ConfigurationError: for tables without rows, or whose first rows cannot be used.
+    """
+    names: dict[str, None] = {}
+    problems: list[ValueError] = []
+    for path in paths:
+        with _readable(path):
+            for row in itertools.islice(_read(path, options.encoding), _LOOKED_AT):
+                if isinstance(row, ValueError):
+                    problems.append(row)
+                else:
+                    names.update(dict.fromkeys(row))
+    if not names and not problems:
+        raise ConfigurationError(f"{listed}: the table has no rows.")
+    if not names:
+        hint = " " + _TRY_ENCODING if isinstance(problems[0], UnicodeError) else ""
+        raise ConfigurationError(
+            f"{listed}: none of the first {len(problems):,} rows can be used, the first for "
+            f"{problems[0]}.{hint}"
+        )
+    missing = set(options.named_columns) - names.keys()
+    # Lines of JSON may leave out what they have no value of.
+    if missing and paths[0].suffix.lower() not in _DELIMITERS:
+        names.update(dict.fromkeys(_names_anywhere(paths, missing)))
+    return tuple(names)
+
+
+def _names_anywhere(paths: Sequence[Path], wanted: Set[str]) -> list[str]:
+    """Which of the wanted names the rows have; reads until each was found."""
+    missing = set(wanted)
+    for path in paths:
+        with _readable(path):
+            for row in _read(path, None):
+                missing -= row.keys() if isinstance(row, dict) else set()
+                if not missing:
+                    return sorted(wanted)
+    return sorted(wanted - missing)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class TableRows:
     """Reads the rows of tables, one after the other."""
@@ -65,7 +103,9 @@ class TableRows:
         for path in self.paths:
             with _readable(path):
                 for row in _read(path, self.encoding):
-                    if isinstance(row, ValueError):
+                    if isinstance(row, UnicodeError):
+                        yield BadRow("bad_encoding", str(row))
+                    elif isinstance(row, ValueError):
                         yield BadRow("bad_row", str(row))
                     else:
                         yield read_row(row, self.columns)

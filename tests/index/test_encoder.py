@@ -278,7 +278,7 @@ def test_weights_of_another_shape_are_refused(folder: Path, tmp_path: Path) -> N
         ("ViT-B32/laion2b_s34b_b79k", "nearest: .*ViT-B-32"),
         ("ViT-B-32/laion2b_s34b_b79", "nearest: laion2b_s34b_b79k"),
         ("ViT-B-32/no/such/file.pt", "neither a file nor pretrained"),
-        ("ViT-B-32", "neither a file nor pretrained"),
+        ("ViT-B-32", "name its weights, too, as in ViT-B-32/openai; known: openai, "),
         ("local-dir:/no/such/folder", "no CLIP model"),
         ("", "no architecture"),
     ],

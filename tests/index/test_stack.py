@@ -146,7 +146,12 @@ def test_what_is_typed_becomes_a_plan(pair, tmp_path):
     ):
         with pytest.raises(ConfigurationError, match=says):
             parse_stack(words)
-    for words, says in (([one, two], "no photo"), ([one, "a.jpg", two], "before the photos")):
+    (tmp_path / "a.jpg").write_bytes(b"a photo")
+    for words, says in (
+        ([one, two], "no photo"),
+        ([one, "a.jpg", two], "before the photos"),
+        ([str(tmp_path / "a.jpg"), one], "a.jpg is a file, where a datastore is expected"),
+    ):
         with pytest.raises(ConfigurationError, match=says):
             split_inputs(words)
     with pytest.raises(ValueError, match="got none"):

@@ -25,7 +25,11 @@ def odd_shard(tmp_path, write_tar, jpeg):
             ["--caption-json-field", "captions"],
             "has the field 'captions' that --caption-json-field",
         ),
-        (["--caption-key", "cap", "--tag-fields", "brand"], "the first samples have texts, title"),
+        (
+            ["--caption-key", "cap", "--tag-fields", "brand"],
+            "none of the first 1 samples has the field 'brand' that --tag-fields names in its "
+            ".json; they have texts, title",
+        ),
     ],
 )
 def test_a_member_or_field_that_is_missing_is_named(odd_shard, tmp_path, capfd, flags, says):

@@ -74,6 +74,26 @@ def rows_of(root: Path, columns: str = "*") -> list[tuple]:
     return duckdb.sql(query).fetchall()
 
 
+def test_a_merge_of_two_taggers_says_in_what_they_differ(world, write_tar, jpeg, tmp_path, capfd):
+    (tmp_path / "shade.txt").write_text("red\n")
+    write_world(write_tar, jpeg, tmp_path / "third-in/thirds", 1, 200)
+    line = ["build", f"{tmp_path}/third-in/thirds/*.tar", "--out", str(tmp_path / "third")]
+    line += ["--clip-model", "demo", "--vocabulary", str(tmp_path / "shade.txt")]
+    assert main(line) == 0
+    both = tmp_path / "mixed"
+    assert main(["merge", str(world / "one"), str(tmp_path / "third"), "--out", str(both)]) == 0
+    assert "were mined with different lists of names; their tags stay" in capfd.readouterr().err
+    cut = tmp_path / "cut"
+    assert main(["subset", str(both), "--where", "len(tags) > 0", "--out", str(cut)]) == 0
+    queries = str(next((world / "two-in/shards").glob("*.tar")))
+    line = ["compare", queries, "--datastores", str(both), str(cut), str(world / "one")]
+    assert main([*line, "--sample", "4"]) == 0
+    printed = capfd.readouterr().out
+    for name in ("mixed", "cut"):
+        assert f"note: {name} holds tags that were mined in several ways, so that" in printed
+    assert printed.count("several ways") == 2
+
+
 def test_a_merge_holds_what_its_datastores_hold(world, merged):
     one, two, both = (read_manifest(root) for root in (world / "one", world / "two", merged))
     assert both.images == one.images + two.images and [p.part for p in both.parts] == [*range(5)]

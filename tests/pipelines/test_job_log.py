@@ -123,6 +123,8 @@ def test_a_job_that_was_killed_is_not_shown_as_running(tmp_path, capsys, ago, st
     assert main(["jobs", str(tmp_path), "--prometheus"]) == 0
     families = {f.name: f for f in text_string_to_metric_families(capsys.readouterr().out)}
     assert len(families["tagmine_job_seconds_left"].samples) == told
+    states = {s.labels["state"] for s in families["tagmine_job_state"].samples if s.value}
+    assert states == {"running" if told else "stopped"}
 
 
 def test_workers_tally_their_parts_in_one_file_a_process(tmp_path):

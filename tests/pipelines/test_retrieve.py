@@ -359,6 +359,30 @@ def test_another_dataset_does_not_take_the_place_of_one(tmp_path, retrieve, shar
     assert "2 of 3 parts were finished before" in capfd.readouterr().err
 
 
+def test_another_file_of_instructions_is_refused_by_its_name(trouble, retrieve, photos, capfd):
+    line = ("--image-folder", photos, "--out", trouble["out"])
+    assert retrieve(trouble["good"], *line) == 0
+    trouble["wrong"].write_text(json.dumps([row("toys/00003/0001.jpg")]))
+    assert retrieve(trouble["wrong"], *line) == 1
+    said = capfd.readouterr().err
+    assert "part 0 is of good/00000 (images of good.json or good.jsonl" in said
+    assert f"{trouble['wrong']} was. Give the same dataset, or another --out" in said
+
+
+def test_retrievals_of_another_datastore_are_not_replaced(
+    tmp_path, retrieve, shards, tiny_clip, capfd, read_folder
+):
+    other, line = tmp_path / "other", (f"{shards}/00005.tar", "--out", tmp_path / "r")
+    command = ["build", f"{shards}/00004.tar", "--out", str(other), "--clip-model", tiny_clip]
+    assert main(command) == 0 and retrieve(*line) == 0
+    before = read_folder(tmp_path / "r")
+    assert retrieve(*line, datastore=other) == 1
+    said = capfd.readouterr().err
+    assert "was retrieved from the datastore store (manifest " in said
+    assert "and not from other as it is now (" in said and "give another --out" in said
+    assert read_folder(tmp_path / "r") == before
+
+
 def test_real_photos_do_not_find_themselves(shared_data, tmp_path):
     """Photos whose datastore has them under other keys, and a file of instructions about them."""
     shards = sorted((shared_data / "shards/coco-mini").glob("*.tar"))[:2]

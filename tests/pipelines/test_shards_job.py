@@ -141,7 +141,8 @@ def test_what_stops_before_any_work(shop, tmp_path, capfd):
     before = (tmp_path / "out/shards.json").read_bytes()
     for flags, says in (
         (["--shard-size", "3"], "shard_size was 2, now 3"),
-        (["--caption-columns", "brand"], "captions was (), now ('brand',)"),
+        (["--caption-columns", "brand"], "captions was not given, now brand"),
+        (["--encoding", "cp1252"], "encoding was not given, now cp1252"),
         (["--shard-size", "0"], "--shard-size 0: give a number from 1"),
         (["--vocabulary-fields", "sku,größe"], "there is no column 'größe'"),
     ):
@@ -172,6 +173,45 @@ def test_a_folder_of_something_else_is_refused(shop, tmp_path, capfd, held, says
 def next_command(printed: str) -> list[str]:
     (line,) = [line for line in printed.splitlines() if line.startswith("next ")]
     return shlex.split(line.removeprefix("next"))[1:]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_field_that_the_first_rows_leave_empty_is_built_with_what_is_printed(
+    shop, tmp_path, jpeg, capfd, suffix
+):
+    rows = []
+    for number in range(60):
+        (tmp_path / "photos" / f"{number}.jpg").write_bytes(jpeg(number % 7))
+        rows.append({"image": f"{number}.jpg", "title": "a hat"})
+    rows[-1]["sale"] = "half price"
+    table = tmp_path / f"sparse{suffix}"
+    if suffix == ".csv":
+        write_csv(table, [{"sale": ""} | row for row in rows])
+    else:
+        table.write_text("\n".join(map(json.dumps, rows)))
+    words = ["shards", str(table), "--image-folder", str(tmp_path / "photos")]
+    assert main([*words, "--tag-fields", "sale", "--out", str(tmp_path / "out")]) == 0
+    command = next_command(capfd.readouterr().err)
+    assert command[-2:] == ["--tag-fields", "sale"]
+    assert main(["mine", *command[1:]]) == 0
+    mined = pq.read_table(tmp_path / "out-tags/tags").to_pylist()
+    found = [[t["text"] for t in row["tags"] if t["kind"] == "field"] for row in mined]
+    assert found == [[]] * 59 + [["half price"]]
+
+
+def test_a_field_that_no_row_fills_and_another_encoding_are_said(shop, tmp_path, capfd):
+    (tmp_path / "shop.csv").write_bytes(
+        "image,title,brand\n1.jpg,a hat,\n2.jpg,ein Größen-Hut,\n".encode("cp1252")
+    )
+    words = ["shards", str(tmp_path / "shop.csv"), "--image-folder", str(tmp_path / "photos")]
+    words += ["--tag-fields", "brand"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    printed = capfd.readouterr().err
+    assert "note     no row has a value of 'brand', which --tag-fields names" in printed
+    assert "1 × bad_encoding: the row of the table is in another encoding" in printed
+    assert "try --encoding cp1252, with another --out" in printed
+    assert main([*words, "--encoding", "cp1252", "--out", str(tmp_path / "other")]) == 0
+    assert "2 read = 2 written + 0 rejected" in capfd.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -223,11 +223,20 @@ def test_what_is_found_nowhere_is_said_by_kind(store, command, write_tar, jpeg, 
     assert main(["remove", str(store), "--keys", str(tmp_path / "takedown.txt")]) == 0
     said = capfd.readouterr().err
     assert "1 found nowhere, and kept out of later builds: photos/00009/img0001\n" in said
-    assert "2 globs and ids found nowhere; nothing is kept out of later builds by them:" in said
+    assert "2 globs and ids that fit nothing that is left; they keep nothing more out of" in said
     more = one_more(write_tar, jpeg, tmp_path, 9)
     assert main([command[0], str(more), *command[1:], "--out", str(store)]) == 0
     assert read_manifest(store).parts[3].stages["mine"].rejected == {"removed": 1}
     assert main(["verify", str(store)]) == 0
+
+
+def test_shards_that_name_no_url_are_said_to_name_none(copied_store, store, tmp_path, capfd):
+    (tmp_path / "url.txt").write_text("https://pictures.example/nowhere.jpg")
+    for root, said in ((copied_store, True), (store, False)):
+        assert main(["remove", str(root), "--keys", str(tmp_path / "url.txt")]) == 0
+        printed = capfd.readouterr().err
+        assert ("No sample of the shards has a field url in its JSON" in printed) == said
+        assert "1 found nowhere, and kept out of later builds" in printed
 
 
 def one_more(write_tar, jpeg, folder: Path, shard: int) -> Path:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipelines.main import main
 from tagmine.embeddings import open_embeddings
+from tagmine.rejects import REASONS
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:
@@ -168,3 +169,4 @@ def test_json_of_strangers(tmp_path, tiny_clip, write_tar, jpeg):
     mined, refused = read_part(root, "mine")
     assert refused == {name: reason for name, (_, reason) in records.items() if reason}
     assert mined == {"good", "null"}
+    assert "too long" in REASONS["bad_json"]

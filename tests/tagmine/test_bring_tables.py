@@ -116,7 +116,7 @@ def test_bad_rows_cost_a_reject_each(folder):
     path.write_bytes(b"\n".join(lines))
     found = entries(path)
     assert [entry.reason for entry in found] == [
-        *("", "bad_row", "no_image", "empty_caption", "bad_row", "bad_row", ""),
+        *("", "bad_row", "no_image", "empty_caption", "bad_encoding", "bad_row", ""),
     ]
     assert found[4].detail == "a cell that is no utf-8"
 
@@ -155,8 +155,37 @@ def test_a_value_that_makes_no_tag_is_a_reject(folder):
 
 def test_another_encoding_by_its_name(folder):
     path = write_table(folder, ".csv", ROWS, encoding="latin-1")
-    assert entries(path)[0].reason == "bad_row"
+    assert entries(path)[0].reason == "bad_encoding"
     assert entries(path, encoding="latin-1")[0].fields["brand"] == "Élan"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "says"),
+    [
+        (".csv", b"sku,Photo\n", "table.csv: the table has no rows."),
+        (".csv", b"", "table.csv: the table has no rows."),
+        (".jsonl", b"", "table.jsonl: the table has no rows."),
+        (
+            ".csv",
+            b"image,title\n" + b"a.jpg,caf\xe9\n" * 60,
+            "none of the first 50 rows can be used, the first for a cell that is no utf-8. Give "
+            "the encoding of the table as --encoding, such as cp1252.",
+        ),
+    ],
+)
+def test_tables_without_a_row_to_use_are_said_to_have_none(folder, suffix, content, says):
+    path = folder / f"table{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=re.escape(says)):
+        entries(path, image_column="Photo")
+
+
+def test_a_column_that_only_late_lines_of_json_have_is_found(folder):
+    rows = [{"image": "a.jpg", "title": "a hat"}] * 60
+    path = write_table(folder, ".jsonl", [*rows, ROWS[0] | {"sale": "half price"}])
+    assert entries(path, tag_fields=("sale",))[0].fields["sale"] == "half price"
+    with pytest.raises(ConfigurationError, match="no column 'sail'; the columns are image, title"):
+        entries(path, tag_fields=("sale", "sail"))
 
 
 def test_shards_are_cut_by_samples(folder):

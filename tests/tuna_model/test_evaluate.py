@@ -109,7 +109,9 @@ def test_each_question_is_asked_of_its_picture_with_its_tags(
     questions = pope.read_questions(world / "pope.json")
     assert results["scores"] == pope.score(questions, answers).as_record()
     assert results["scores"]["answered"] == 9 and results["unanswered"] == {}
-    assert json.loads(capsys.readouterr().out) == results["scores"]
+    out, err = capsys.readouterr()
+    assert json.loads(out) == results["scores"]
+    assert f"{results['scores']['unclear']} of 9 answers do not say yes or no" in err
 
 
 def test_pictures_that_cannot_be_used_are_counted_with_their_reasons(
@@ -286,6 +288,34 @@ def test_an_image_without_retrievals_is_no_image_without_tags(evaluate, stored, 
     assert "has no retrieval for './0.png'" in capsys.readouterr().err
 
 
+def weighted(folder: Path) -> tuple:
+    model = json.loads((folder / "results.json").read_text())["model"]
+    return model["weighting"], model["temperature"]
+
+
+@pytest.mark.parametrize("control", ["tuna", "no_tuner", "lion"])
+def test_the_results_say_how_tags_were_weighted_whatever_said_it(
+    evaluate, world, stored, tmp_path, control
+):
+    folder = tmp_path / "model"
+    shutil.copytree(world / "model", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"weighting": "exponential", "temperature": 9.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert evaluate(*stored, "--model", str(folder), "--control", control) == 0
+    assert weighted(tmp_path) == (("exponential", 9.0) if control == "tuna" else ("none", None))
+
+
+def test_the_results_say_as_what_the_model_was_trained(evaluate, world, stored, tmp_path, caplog):
+    folder = tmp_path / "model"
+    shutil.copytree(world / "model", folder)
+    (folder / "training.json").write_text('{"options": {"data": {"control": "tuna"}}}')
+    assert evaluate(*stored, "--model", str(folder), "--control", "lion") == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["model"]["trained_control"], results["run"]["control"]) == ("tuna", "lion")
+    assert "was trained with --control tuna, and is asked as lion" in caplog.text
+
+
 def test_bfloat16_runs(evaluate, stored, tmp_path):
     assert evaluate(*stored, "--dtype", "bfloat16") == 0
     assert json.loads((tmp_path / "results.json").read_text())["scores"]["answered"] == 9
@@ -314,9 +344,37 @@ def test_scores_of_no_answer_are_refused(evaluate, tmp_path, capsys, stored):
     assert not (tmp_path / "results.json").exists()
 
 
+def test_why_nothing_was_answered_is_told_in_sentences(evaluate, tmp_path, tools, capsys):
+    write_retrievals(tmp_path / "none.parquet", [("other.png", tools.retrieval("dog"))])
+    lines = [("gone.png", 1), ("0.png", 2), ("1.png", 3)]
+    rows = [{"question_id": n, "image": i, "text": "a dog ?", "label": "no"} for i, n in lines]
+    write(tmp_path / "some.json", rows)
+    flags = ["--questions", f"{tmp_path}/some.json", "--retrievals", f"{tmp_path}/none.parquet"]
+    assert evaluate(*flags) == 1
+    said = capsys.readouterr().err
+    # Of the commonest reason, whatever came first; and each sentence has one end.
+    assert "2 not_retrieved, 1 image_missing. The first not_retrieved: " in said
+    assert "has no retrieval for '0.png'" in said and ".." not in said
+    assert f"is written there. {tmp_path}/results.answers.jsonl has them all" in said
+
+
 def test_the_weighting_is_a_flag_and_part_of_the_run(evaluate, tmp_path, stored, capsys):
     assert evaluate(*stored, "--weighting", "softmax_times_n", "--temperature", "20") == 0
     run, _ = read_log(tmp_path / "results.answers.jsonl")
     assert (run["weighting"], run["temperature"]) == ("softmax_times_n", 20.0)
+    assert weighted(tmp_path) == ("softmax_times_n", 20.0)
     assert evaluate(*stored) == 1
     assert "temperature" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", [["--control", "no_tags"], ["--retrievals", "found.parquet"]])
+def test_a_plain_llava_is_not_scored_as_a_tuna(
+    evaluate, world, llava_parts, tmp_path, monkeypatch, capsys, source
+):
+    monkeypatch.chdir(world)
+    llava_parts.llava.save_pretrained(tmp_path / "llava")
+    llava_parts.processor.save_pretrained(tmp_path / "llava")
+    assert evaluate(*source, "--model", f"{tmp_path}/llava") == 1
+    said = capsys.readouterr().err
+    assert "llava is no TUNA model" in said and "--control no_tags" in said and "hub" not in said
+    assert not (tmp_path / "results.json").exists()

@@ -83,6 +83,7 @@ def test_a_control_shows_what_it_reads(tiny_tuna, tiny_processor, tools, name, t
     found = tools.retrieval("red car", "dog")
     shown = explain(answerer, tools.picture(1), "what ?", found, decoding=SHORT)
     assert len(shown.tags) == tags and shown.control == name
+    assert shown.weighting == "none"
     assert all((tag.weight is not None) == bool(tag.attention) == weighed for tag in shown.tags)
     if name == "no_tuner":
         assert [tag.weight for tag in shown.tags] == [1, 1]

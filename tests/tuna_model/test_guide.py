@@ -12,8 +12,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from transformers import CLIPModel, LlavaForConditionalGeneration
 
+from demo.tiny_models import main as write_tiny_models
 from pipelines.main import main as tagmine
 from tuna_model.answering import load_answerer
 from tuna_model.controls import CONTROLS
@@ -56,10 +59,7 @@ def commands(marked: bool) -> list[list[str]]:
 def folder(tmp_path_factory, llava_parts) -> Path:
     """A folder that has by name whatever the page names, tiny: shards, pictures, models."""
     root = tmp_path_factory.mktemp("guide")
-    llava_parts.llava.save_pretrained(root / LLAVA)
-    llava_parts.processor.save_pretrained(root / LLAVA)
-    llava_parts.clip.save_pretrained(root / CLIP)
-    llava_parts.clip_tokenizer.save_pretrained(root / CLIP)
+    llava_parts.save(root / LLAVA, root / CLIP)
     draw(root / "cc12m", "street", 24, 12)
     draw(root / "fashion", "fashion", 12, 12)
     draw(root / "photos", "street", 4, 4, seed=1)
@@ -109,7 +109,7 @@ def ran(folder) -> dict[str, str]:
     """What each command of the page printed, all run in the page's order, but builds first."""
     import contextlib
 
-    marked = [c for c in commands(marked=True) if c[0] in ("tagmine", "tagmine-tuna")]
+    marked = [c for c in commands(marked=True) if c[0] in ("tagmine", "tagmine-tuna", "python")]
     printed: dict[str, str] = {}
     with contextlib.chdir(folder):
         for words in sorted(marked, key=lambda words: words[:2] != ["tagmine", "build"]):
@@ -124,6 +124,9 @@ def run(words: list[str]) -> int:
     program, *rest = [SMALLER.get(word, word) for word in words]
     if program == "tagmine":
         return tagmine(rest)
+    if program == "python":
+        assert rest[:2] == ["-m", "demo.tiny_models"]
+        return write_tiny_models(rest[2:])
     # The last of a flag that is given twice counts.
     return tagmine_tuna([*rest, *MORE[rest[0]].split()])
 
@@ -153,6 +156,11 @@ def test_what_the_commands_leave_is_what_the_page_says(ran, folder):
     assert {"accuracy", "precision", "recall", "f1", "yes_ratio", "clear_accuracy"} <= set(scores)
     assert scores["questions"] == scores["answered"] == 4
     assert (folder / "pope.answers.jsonl").is_file()
+    tiny = folder / "tiny-models"
+    assert sorted(path.name for path in tiny.iterdir()) == ["clip", "llava", "tuna"]
+    clip = CLIPModel.from_pretrained(tiny / "clip").vision_model.state_dict()
+    tower = LlavaForConditionalGeneration.from_pretrained(tiny / "llava").model.vision_tower
+    assert all(torch.equal(weight, clip[name]) for name, weight in tower.state_dict().items())
     page = (folder / "photo.html").read_text()
     assert "What the model read" in page and 'class="map m0"' in page
     record = json.loads((folder / "photo.html.json").read_text())
@@ -221,13 +229,16 @@ def test_where_tags_come_from_is_as_the_flags_say(ran, folder):
     assert found("no_tags").tags == ()
 
 
-def test_the_programs_of_the_page_run(ran, folder, monkeypatch, capsys):
+def test_the_programs_of_the_page_run(ran, folder, llava_parts, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     programs = blocks("python")
-    assert len(programs) == 4
+    assert len(programs) == 5
     for _, program in programs:
         exec(compile(textwrap.dedent(program), "docs/tuna.md", "exec"), {})
     made = [json.loads(line) for line in Path("my-pope.json").read_text().splitlines()]
     assert made and {"yes", "no"} == {row["label"] for row in made}
     assert "What the model read" in Path("python.html").read_text()
+    joined = load_answerer("llava-as-it-is", "no_tags", "cpu").model.state_dict()
+    for name, weight in llava_parts.llava.state_dict().items():
+        assert torch.equal(joined[name], weight)
     assert Image.open("photo.jpg").size[0] > 0 and capsys.readouterr().out

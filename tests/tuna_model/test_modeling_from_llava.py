@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -292,3 +293,29 @@ def test_keys_are_fitted_to_enough_pictures_of_open_clip(demo_encoder, demo_part
 
 def retrieval_of(texts):
     return Retrieval(tuple(RetrievedTag(text, "object", 1, 0.5, ()) for text in texts), ())
+
+
+def test_another_kind_of_model_is_not_drawn_anew(llava_parts, tmp_path):
+    """transformers would warn, and make up all the weights that have another name there."""
+    llava_parts.llava.save_pretrained(tmp_path / "llava")
+    llava_parts.processor.save_pretrained(tmp_path / "llava")
+    llava_parts.clip.save_pretrained(tmp_path / "clip")
+    for load, folder, kind in (
+        (TunaForConditionalGeneration, "llava", "model_type is 'llava'"),
+        (TunaForConditionalGeneration, "clip", "model_type is 'clip'"),
+        (TunaConfig, "llava", "model_type is 'llava'"),
+        (TunaProcessor, "llava", "processor_class is 'LlavaProcessor'"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"no TUNA model: its {kind}"):
+            load.from_pretrained(tmp_path / folder)
+
+
+def test_a_tuna_without_all_of_its_weights_is_refused(tiny_tuna, tmp_path):
+    tiny_tuna.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    kept = load_file(weights)
+    gone = next(name for name in kept if "language_model" in name and "q_proj" in name)
+    del kept[gone]
+    save_file(kept, weights, metadata={"format": "pt"})
+    with pytest.raises(ConfigurationError, match=r"lacks 1 of the weights .*q_proj"):
+        TunaForConditionalGeneration.from_pretrained(tmp_path)

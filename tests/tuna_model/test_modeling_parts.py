@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from transformers import CLIPModel
 
 from tagmine.errors import ConfigurationError
+from tuna_model.answering import Decoding
 from tuna_model.clip_keys import start_from_clip
+from tuna_model.configuration_tuna import TunaConfig
+from tuna_model.controls import Tuner
 from tuna_model.tag_encoder import CachedTextTower, TagCrossAttention
+from tuna_model.train_options import DataOptions, TrainOptions
 from tuna_model.weighting import WEIGHTINGS, tag_weights
 
 COSINES = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=8)
@@ -48,8 +52,21 @@ def test_a_row_without_tags_has_no_weights(weighting):
 def test_an_unknown_weighting_is_refused():
     with pytest.raises(ConfigurationError, match="'hard' is unknown; expected one of none, soft"):
         tag_weights(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), "hard")
-    with pytest.raises(ConfigurationError, match="temperature is 0"):
-        tag_weights(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), "softmax", 0)
+    for number in (0, math.inf, math.nan):
+        with pytest.raises(ConfigurationError, match=f"temperature is {number}; expected a num"):
+            tag_weights(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), "softmax", number)
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+def test_a_temperature_that_is_no_number_is_refused_wherever_it_is_given(number):
+    for make in (
+        lambda: TunaConfig(temperature=number),
+        lambda: Tuner(temperature=number),
+        lambda: Decoding(temperature=number),
+        lambda: TrainOptions("model", "output", DataOptions("rows.json"), temperature=number),
+    ):
+        with pytest.raises(ConfigurationError, match=f"temperature (is )?{number}"):
+            make()
 
 
 def test_step_0_is_a_mean_of_the_grid_weighted_by_attention(tiny_tuna):

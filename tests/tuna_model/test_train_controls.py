@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -15,7 +16,8 @@ from tagmine.errors import ConfigurationError
 from tuna_model.collator import TunaCollator
 from tuna_model.controls import CONTROLS, control_named
 from tuna_model.train_options import DataOptions, TrainOptions
-from tuna_model.training_start import load_start, make_loader, make_noise
+from tuna_model.trainer import training_arguments
+from tuna_model.training_start import load_start, make_loader, make_noise, origin_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tuna.md").read_text()
 ALIKE = {"no_tags", "no_tag_tuning"}
@@ -106,3 +108,22 @@ def test_a_share_of_random_tags_replaces_that_share(start, tiny_processor):
     assert {len(one) for one in tags} == {len(OWN)}
     replaced = sum(tag not in OWN for one in tags for tag in one) / (200 * len(OWN))
     assert 0.2 < replaced < 0.3
+
+
+def test_other_retrievals_are_named_by_their_datastore(start):
+    pin = {"format": "tagmine-retrievals", "format_version": 1, "datastore_sha256": "a" * 64}
+    pin |= {"clip_model": "demo", "encoder": "b" * 64, "precision": "fp32", "k": 5, "max_tags": 24}
+    pin |= {"exclude_above": None, "exclude_own_key": True, "maker": "c" * 64}
+    (start / "rows.json").write_text("[]")
+    said = []
+    for datastore in ("coco-tags", "fashion-tags"):
+        folder = start / datastore
+        folder.mkdir()
+        counts = {"read": 0, "written": 0, "rejected": {}}
+        summary = {"pin": pin | {"datastore": datastore}, "parts": 0, "images": counts}
+        (folder / "retrievals.json").write_text(json.dumps(summary | {"with_copies": 0}))
+        data = data_of(start, "tuna", retrievals=str(folder))
+        asked = TrainOptions(str(start / "model"), str(start / "out"), data, device="cpu")
+        said.append(origin_of(asked, training_arguments(asked))["--retrievals"])
+    assert said[0].startswith("coco-tags with k 5, ")
+    assert said[1].startswith("fashion-tags with k 5, ")

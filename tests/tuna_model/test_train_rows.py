@@ -253,6 +253,9 @@ def test_rows_of_something_else_are_refused(tmp_path):
     prepare_rows(data, WordCheck(), tmp_path, {"seed": 1, "data": "abc"}, 0)
     with pytest.raises(ConfigurationError, match="seed is not what .* was 1, is 2"):
         load_rows(tmp_path, {"seed": 2, "data": "abc"})
+    prepare_rows(data, WordCheck(), tmp_path, {"data": f"a, {'12345678' * 8}"}, 0)
+    with pytest.raises(ConfigurationError, match="data was a, sha256 12345678…, is b"):
+        load_rows(tmp_path, {"data": "b"})
     with pytest.raises(ConfigurationError, match="no such file"):
         load_rows(tmp_path / "elsewhere", {})
 

@@ -240,7 +240,9 @@ def test_texts_of_strangers_are_only_texts(browser):
     assert not browser.all(".near b") and "\u202e" not in "".join(captions)
     browser.until(lambda: len(browser.all(".near .gone")) == 2)
     browser.open("/card/0")
-    assert "onerror" in browser.texts("pre.card")[-1] and not browser.all("pre img")
+    assert "onerror" in browser.one(".prose").text and not browser.all(".prose img")
+    browser.open("/card/1")
+    assert "images 24" in browser.texts(".prose tr") and "| images" not in browser.one("main").text
     browser.open("/card/2")
     assert "secret" not in browser.one("main").text
     assert browser.driver.title.startswith("Card of odd")

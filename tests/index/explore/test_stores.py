@@ -32,13 +32,16 @@ def opened(*folders, **options):
     return open_stores(ExploreOptions(parse_stack([str(f) for f in folders]), **options))
 
 
-def test_without_its_encoder_a_datastore_still_opens(folders, foreign):
+def test_without_its_encoder_a_datastore_still_opens(folders, foreign, caplog):
     street, other = opened(folders.root / "street", foreign)
     assert street.encoder is not None and other.encoder is None
-    assert "--clip-model" in other.problem
-    assert other.summary.images == 24 and other.key_of(0)
-    with pytest.raises(DatastoreError, match="--clip-model"):
+    assert caplog.messages == [
+        "photos and words cannot be looked up in foreign: it was embedded with /their/weights.pt, "
+        "a file of weights that is not opened unasked. Give it as --clip-model."
+    ]
+    with pytest.raises(DatastoreError, match="^Photos and words cannot be looked up in foreign: "):
         look_up([other], Query(words="a car"), 3)
+    assert other.summary.images == 24 and other.key_of(0)
     # Its own images need none.
     assert len(look_up([other], Query(like=(other, 0)), 3).stores) == 3
 
@@ -49,6 +52,12 @@ def test_other_encoders_are_not_stacked_but_named(folders, foreign):
         look_up([street, other], Query(words="a car"), 3)
     with pytest.raises(DatastoreError, match="another encoder than street"):
         look_up([other], Query(like=(street, 0)), 3)
+
+
+def test_an_encoder_of_another_is_said_to_be_one(folders, foreign):
+    street, other = opened(folders.root / "street", foreign, clip_model="demo")
+    assert street.encoder is not None and other.encoder is None
+    assert "--clip-model names the encoder of another datastore. Open this one" in other.problem
 
 
 def test_an_encoder_that_made_none_of_them_is_refused(foreign):
