@@ -42,13 +42,16 @@ def run(options: BuildOptions, console: Console) -> None:
     place = address_of(plan.root)
     model = options.embed.clip_model
     again = f" --clip-model {shlex.quote(model)}" if is_local_checkpoint(model) else ""
+    out = options.mine.out
+    look = f"\nLook at it: tagmine query {shlex.quote(out)} PHOTO.jpg{again}"
+    # Which is gone when this process is.
+    look = "" if out.startswith("memory://") else look
     console.print(
         f"\n{manifest.live_images:,} images in {place}\n"
         f"  tags        {place}/tags\n"
         f"  embeddings  {place}/embeddings\n"
         f"  index       {place}/index\n"
-        f"  rejects     {place}/rejects\n"
-        f"Look at it: tagmine query {shlex.quote(options.mine.out)} PHOTO.jpg{again}",
+        f"  rejects     {place}/rejects{look}",
         highlight=False,
         soft_wrap=True,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 from collections.abc import Sequence
+from typing import NoReturn
 
 from index.explore.options import (
     ExploreOptions,
@@ -127,10 +129,20 @@ def parse(argv: Sequence[str]) -> Options:
     arguments, unknown = parser.parse_known_args([_plain_name(word, known) for word in argv])
     strangers = [word for word in unknown if not word.startswith("--")]
     if strangers or (unknown and arguments.command in _WITHOUT_BEAM):
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        _refuse(_commands(parser)[arguments.command], arguments.command, unknown)
     if arguments.command == "mine":
         check_show(_commands(parser)["mine"], arguments, unknown)
     return _READERS[arguments.command](arguments, tuple(unknown))
+
+
+def _refuse(parser: argparse.ArgumentParser, command: str, unknown: Sequence[str]) -> NoReturn:
+    flags = [word.partition("=")[0] for word in unknown if word.startswith("--")]
+    known = list(parser._option_string_actions)
+    near = [name for flag in flags for name in difflib.get_close_matches(flag, known, n=1)]
+    hint = f". Did you mean {near[0]}?" if near else ""
+    if flags and not near and command not in _WITHOUT_BEAM:
+        hint = ". Write Beam's options as --name=value."
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
 
 
 def make_parser() -> argparse.ArgumentParser:

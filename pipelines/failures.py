@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import resource
 from collections.abc import Iterator
 
 from tagmine.errors import TagmineError
@@ -11,18 +12,25 @@ from tagmine.errors import TagmineError
 _KEPT = "Nothing finished is lost; run the same command again"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
-# How torch, FAISS and C++ say it, as a RuntimeError.
-_NO_MEMORY = ("can't allocate memory", "bad_alloc", "out of memory")
+# How torch, FAISS, C++ and Python's threads say it, as a RuntimeError.
+_NO_MEMORY = ("can't allocate memory", "bad_alloc", "out of memory", "can't start new thread")
+# How the system's loader and thinc say, in an error of another kind, that a library is missing.
+_NOT_LOADED = ("failed to map segment", "BLIS support requires blis")
 _NO_SPACE = ("No space left on device", "File too large")
 
 
 def explain(error: BaseException) -> str | None:
     """A sentence about a failure of the machine; None for an error that is our own."""
     text = " ".join(str(error).split())
+    if isinstance(error, ImportError) or any(words in text for words in _NOT_LOADED):
+        return (
+            f"a library did not load ({type(error).__name__}: {text}). {_memory_limit()}"
+            f"{_KEPT} when it loads."
+        )
     if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
         return (
-            f"memory ran out ({text or type(error).__name__}). {_KEPT} with more memory, or with a "
-            "smaller --num-workers, --num-prepro-workers or --batch-size."
+            f"memory ran out ({text or type(error).__name__}). {_memory_limit()}{_KEPT} with more "
+            "memory, or with a smaller --num-workers, --num-prepro-workers or --batch-size."
         )
     code = error.errno if isinstance(error, OSError) else None
     if code in _FULL or any(words in text for words in _NO_SPACE):
@@ -32,6 +40,16 @@ def explain(error: BaseException) -> str | None:
     return f"reading or writing failed ({text}). {_KEPT}." if isinstance(error, OSError) else None
 
 
+def _memory_limit() -> str:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return (
+        f"This process may address {limit / 2**30:.1f} GiB (ulimit -v), which may be too little: "
+        "the models and their libraries ask for more than they use. "
+    )
+
+
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Turn a failure of the machine into a `TagmineError`; other errors pass as they are."""
@@ -39,7 +57,7 @@ def explained() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
-    except (OSError, MemoryError, RuntimeError) as error:
+    except (OSError, MemoryError, RuntimeError, ImportError, ValueError) as error:
         sentence = explain(error)
         if sentence is None:
             raise

@@ -15,6 +15,7 @@ from pipelines.command_line import parse
 from pipelines.compare_options import CompareOptions
 from pipelines.copy_options import MergeOptions, SubsetOptions
 from pipelines.diff_options import DiffOptions
+from pipelines.failures import explained
 from pipelines.jobs_options import JobsOptions
 from pipelines.options import (
     BuildOptions,
@@ -75,11 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.INFO)
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
-        # Late: Beam, torch and FAISS take seconds to import, and --help needs none of them.
-        module = importlib.import_module(_MODULES[type(options)])
+        with explained():
+            # Late: Beam, torch and FAISS take seconds to import, and --help needs none of them.
+            module = importlib.import_module(_MODULES[type(options)])
         from rich.console import Console
-
-        from pipelines.failures import explained
 
         # What the user reads: standard output for answers, a copy of standard error for the rest,
         # since the original is turned aside while worker processes print to it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import tempfile
@@ -28,6 +29,8 @@ from tagmine.errors import TagmineError
 from tagmine.parts import PartFooter
 
 _BEAT_SECONDS = 0.25
+# Where nobody sees a bar move, such as in the log of a batch job.
+_LINE_SECONDS = 30.0
 _FAILURE = "failure.json"
 _LAUNCHER = "launcher"
 INTERRUPTED = "interrupted"
@@ -205,6 +208,9 @@ def show_progress(
 ) -> Iterator[str]:
     """Show a bar, the finished shards, and samples a second, while the block runs.
 
+    Where the console is no terminal, a line says the same now and then, and the bar stands at the
+    end.
+
     Args:
         console: where to.
         title: the stage.
@@ -250,7 +256,7 @@ def _watch(
     total_bytes: int,
     log: JobLog,
 ) -> None:
-    start = time.monotonic()
+    start = said = time.monotonic()
     while True:
         last = stop.wait(_BEAT_SECONDS)
         counts = read_counts(folder)
@@ -261,3 +267,16 @@ def _watch(
         log.update(counts)
         if last:
             return
+        if not progress.console.is_terminal and time.monotonic() - said >= _LINE_SECONDS:
+            said = time.monotonic()
+            left = (said - start) * (shards / finished - 1) if finished else None
+            line = _line(progress.tasks[task].description, shards, counts, rate, left)
+            progress.console.print(line, soft_wrap=True)
+
+
+def _line(title: str, shards: int, counts: JobCounts, rate: float, left: float | None) -> str:
+    time_left = "?" if left is None else datetime.timedelta(seconds=round(left))
+    return (
+        f"{title} {counts.parts_done:,}/{shards:,} shards, {counts.read:,} samples, "
+        f"{rate:,.0f}/s, {time_left} left"
+    )

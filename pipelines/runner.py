@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
 import apache_beam as beam
@@ -27,6 +27,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.job_server import ExternalJobServer
 from apache_beam.runners.portability.portable_runner import PipelineResult as PortableResult
 from apache_beam.runners.portability.portable_runner import PortableRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
 from pipelines.job_log import JobCounts, JobLog
@@ -39,6 +40,12 @@ _LOG_SHOWN = 4000
 # Each may be of a picture that ends its process, of which a shard costs one death at most.
 _MAX_DEATHS = 16
 _POLL_SECONDS = 2.0
+# How alike two names of options are, of 1: with a slip of the hand, or just alike.
+_SLIP = 0.9
+_LIKE = 0.6
+# Beam's name for a job server inside the launcher.
+_EMBEDDED = "embed"
+_JAR_FLAGS = {"FlinkRunner": "--flink_job_server_jar", "SparkRunner": "--spark_job_server_jar"}
 # The line of a worker's stack, somewhere in what an engine says of a failure, that is ours.
 _SENTENCE = re.compile(
     r"^\W*(?:(?:RuntimeError|[\w.]*Exception)[:\W]+)*(?:tagmine|index|pipelines)(?:\.\w+)+: (.+?)"
@@ -62,20 +69,28 @@ def check_runner(options: RunnerOptions) -> None:
     parser = _BeamArgumentParser(allow_abbrev=False)
     for kind in PipelineOptions.__subclasses__():
         kind._add_argparse_args(parser)
+    names = list(parser._option_string_actions)
     _, unknown = parser.parse_known_args(list(options.beam_args))
-    if unknown and isinstance(runner, PortableRunner):
+    # A slip is named at once; a job server takes seconds to start, and may not be there.
+    slips = [flag for flag in unknown if _nearest(flag, names, _SLIP)]
+    if not slips and _has_job_server(options, runner):
         known = _job_server_flags(options)
         unknown = [flag for flag in unknown if flag.split("=")[0] not in known]
     if unknown:
-        name = unknown[0].split("=")[0]
-        near = difflib.get_close_matches(name, list(parser._option_string_actions), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        flag = (slips or unknown)[0]
+        near = _nearest(flag, names, _LIKE)
+        hint = f" Did you mean {near}?" if near else ""
         raise ConfigurationError(
-            f"{unknown[0]}: neither tagmine nor Beam has this option.{hint} Write Beam's options "
+            f"{flag}: neither tagmine nor Beam has this option.{hint} Write Beam's options "
             "as --name=value; tagmine COMMAND --help lists ours."
         )
     if runner is not None:
         _check_options(options, runner)
+
+
+def _nearest(flag: str, names: Sequence[str], cutoff: float) -> str | None:
+    near = difflib.get_close_matches(flag.split("=")[0], names, n=1, cutoff=cutoff)
+    return near[0] if near else None
 
 
 def is_local(options: RunnerOptions) -> bool:
@@ -276,6 +291,25 @@ def _check_options(options: RunnerOptions, runner: PipelineRunner) -> None:
         )
 
 
+def _has_job_server(options: RunnerOptions, runner: PipelineRunner | None) -> bool:
+    """Whether a job goes through a server that can be asked for its options before any work.
+
+    Raises:
+        ConfigurationError: for a runner that is told by no option where that is.
+    """
+    # Prism is a program of its own, which Beam keeps for all jobs of a process.
+    if not isinstance(runner, PortableRunner) or isinstance(runner, PrismRunner):
+        return False
+    endpoint = _beam_options(options).view_as(PortableOptions).job_endpoint
+    if type(runner) is PortableRunner and not endpoint:
+        raise ConfigurationError(
+            f"--runner {options.runner} needs the job server that it shall run on: add "
+            "--job_endpoint=HOST:8099, or give --runner=FlinkRunner or SparkRunner, which start "
+            "one. docs/runners.md has whole command lines."
+        )
+    return endpoint != _EMBEDDED
+
+
 @functools.lru_cache(maxsize=1)
 def _job_server_flags(options: RunnerOptions) -> frozenset[str]:
     """Flags of the engine itself, which only its job server knows; one is started to be asked."""
@@ -293,8 +327,22 @@ def _job_server_flags(options: RunnerOptions) -> frozenset[str]:
             described = server.start().DescribePipelineOptions(request, timeout=timeout)
     # Beam, grpc and the start of a Java process raise all sorts.
     except Exception as error:
-        raise ConfigurationError(
-            f"--runner {options.runner}: its job server cannot be asked which options it has "
-            f"({type(error).__name__} {error})."
-        ) from error
+        raise ConfigurationError(_no_job_server(options, portable.job_endpoint, error)) from error
     return frozenset(f"--{option.name}" for option in described.options)
+
+
+def _no_job_server(options: RunnerOptions, endpoint: str | None, error: Exception) -> str:
+    said = " ".join(f"{type(error).__name__} {error}".split())
+    if endpoint:
+        return (
+            f"--runner {options.runner}: the job server of --job_endpoint={endpoint} does not "
+            f"answer ({said}). Start it or give the address of one that runs; docs/runners.md has "
+            "whole command lines."
+        )
+    jar = _JAR_FLAGS.get(options.runner)
+    here = f"give its jar by {jar}=FILE, or " if jar else ""
+    return (
+        f"--runner {options.runner}: no job server can be started here ({said}). Beam fetches its "
+        f"jar and runs it with Java; where it cannot, {here}name one that runs by "
+        "--runner=PortableRunner --job_endpoint=HOST:8099. docs/runners.md has whole command lines."
+    )

@@ -44,6 +44,12 @@ def cache_limit() -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def entry_path(kind: str, *identity: str) -> Path:
+    """Where `entry_for` has an entry, which need not be there."""
+    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:40]
+    return cache_folder() / kind / digest
+
+
 def entry_for(kind: str, *identity: str) -> Path:
     """The folder of an entry, in use by this process from now on.
 
@@ -54,8 +60,7 @@ def entry_for(kind: str, *identity: str) -> Path:
     Raises:
         ConfigurationError: when the cache folder cannot be made.
     """
-    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:40]
-    entry = cache_folder() / kind / digest
+    entry = entry_path(kind, *identity)
     try:
         _use(entry)
         (entry / _USED).touch()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION, MANIFEST, write_atomically
@@ -366,9 +367,18 @@ def read_manifest(root: Path) -> Manifest:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "the whole"
         raise DatastoreError(
-            f"{path} is damaged: {place}: {first['msg']}. Restore it from a copy, or run tagmine "
-            "build again with the same shards."
+            f"{path} is damaged: {place}: {_what_is_wrong(first)}. Restore it from a copy, or run "
+            "tagmine build again with the same shards."
         ) from error
+
+
+def _what_is_wrong(found: ErrorDetails) -> str:
+    if found["type"] != "string_pattern_mismatch" or found["loc"][-1] != "path":
+        return found["msg"]
+    name = found["input"]
+    leads_out = name.startswith("/") or ".." in name.split("/")
+    what = "a path that leads out of the folder" if leads_out else "no path of a file in a folder"
+    return f"{name[:200]!a} is {what} of the datastore"
 
 
 def _check_version(path: Path, data: bytes) -> None:

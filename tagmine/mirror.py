@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tagmine.cache import entry_for, make_room
+from tagmine.cache import cache_folder, entry_for, entry_path, make_room
 from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import (
     ENCODER_PIN,
@@ -47,7 +48,7 @@ class Mirror:
 
     def __init__(self, store: Store, entry: Path) -> None:
         self.store = store
-        self.root = entry / store.url.rpartition("/")[2]
+        self.root = _root_in(entry, store)
         self._versions = entry / "versions"
         self._lease: Lease | None = None
 
@@ -195,8 +196,10 @@ def open_mirror(url: str) -> Path:
 def fetch_records(url: str, folder: Path) -> None:
     """Copy the records of a remote datastore's jobs to `folder/jobs`.
 
+    Those of jobs of this machine that run or were killed are in its mirror alone.
+
     Raises:
-        ConfigurationError: for a URL that cannot be used.
+        ConfigurationError: for a URL that cannot be used, or where no job has left a record.
         StoreError: when the store does not answer.
     """
     store = open_store(url, "DIR")
@@ -204,6 +207,21 @@ def fetch_records(url: str, folder: Path) -> None:
     for name in store.list():
         if name.startswith(JOBS) and name.endswith(".json"):
             store.get(name, folder / name)
+    here = _root_in(entry_path("mirrors", store.url), store) / JOBS
+    for path in here.glob("*.json"):
+        if not is_leftover(path):
+            shutil.copyfile(path, folder / JOBS / path.name)
+    if not any((folder / JOBS).iterdir()):
+        raise ConfigurationError(
+            f"{url}: there is no record of a job in {JOBS}, nor in this machine's mirror of it "
+            f"({here}). A job puts its record there when it ends; that of one that runs, or was "
+            f"killed, is on its own machine, in the mirrors of its cache ({cache_folder()} here): "
+            "run the same command there."
+        )
+
+
+def _root_in(entry: Path, store: Store) -> Path:
+    return entry / store.url.rpartition("/")[2]
 
 
 def _mirror(url: str, where: str) -> Mirror:

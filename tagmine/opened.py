@@ -74,6 +74,14 @@ def local_folder(address: str | Path, where: str = "the datastore") -> Path:
 def _read_manifest(store: Store) -> bytes:
     stored = store.look_up(MANIFEST)
     if stored is None:
+        trouble = store.bucket_trouble()
+        if trouble:
+            raise DatastoreError(f"{store}: {trouble}. Check the spelling.")
+        if not store.list():
+            raise DatastoreError(
+                f"{store}: there is nothing at this place. Check the spelling; tagmine build or "
+                "push puts a datastore there."
+            )
         raise DatastoreError(
             f"{store} has no {MANIFEST}, so it is not a finished datastore. If a build or push was "
             "interrupted, run the same command again; it goes on where it stopped."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,9 +17,12 @@ _LOG = logging.getLogger(__name__)
 TRIES = 8
 """With the waits below, a minute; most clients try a few times by themselves in each."""
 PATIENCE_SECONDS = 180.0
-"""No new try after it, where each takes its own time to fail."""
+"""No new try of a store after it, in which whatever was asked of it failed."""
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 16.0
+# By place: when the first and the last of the calls failed since which none succeeded.
+_FAILING: dict[str, tuple[float, float]] = {}
+_failing_lock = threading.Lock()
 # Trying again brings no key, no file and no package.
 _PERMANENT = (
     FileNotFoundError,
@@ -56,23 +60,26 @@ def _http_status(error: BaseException | None) -> int | None:
 def retry(call: Callable[[], _T], what: str) -> _T:
     """The result of `call`, tried up to `TRIES` times with waits that double, with jitter.
 
-    It gives up sooner when `PATIENCE_SECONDS` have passed.
+    It gives up sooner when every call to the same place, of whichever thread, has failed for
+    `PATIENCE_SECONDS`: what a command asks of a dead store one after another waits once.
 
     Args:
         call: what to do; safe to do twice.
-        what: what it does, for the log.
+        what: what it does, for the log; the place is the server or bucket of a URL.
 
     Raises:
         Exception: the last one, or the first that is not transient.
     """
-    started = time.monotonic()
+    place = "/".join(what.split("/", 3)[:3]) if "://" in what else what
     for attempt in range(1, TRIES + 1):
         try:
-            return call()
+            result = call()
         # Each file system of fsspec has exceptions of its own, not all of them OSErrors.
         except Exception as error:
-            impatient = time.monotonic() - started > PATIENCE_SECONDS
-            if attempt == TRIES or impatient or not is_transient(error):
+            if not is_transient(error):
+                _answers(place)
+                raise
+            if _seconds_failing(place) > PATIENCE_SECONDS or attempt == TRIES:
                 raise
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
             _LOG.warning(
@@ -83,4 +90,24 @@ def retry(call: Callable[[], _T], what: str) -> _T:
                 wait,
             )
             time.sleep(wait)
+        else:
+            _answers(place)
+            return result
     raise AssertionError("unreachable")
+
+
+def _answers(place: str) -> None:
+    with _failing_lock:
+        _FAILING.pop(place, None)
+
+
+def _seconds_failing(place: str) -> float:
+    """Since when no call to a place that has just failed again has succeeded."""
+    now = time.monotonic()
+    with _failing_lock:
+        first, last = _FAILING.get(place, (now, now))
+        # What was not asked for so long may have been well meanwhile.
+        if now - last > PATIENCE_SECONDS:
+            first = now
+        _FAILING[place] = first, now
+    return now - first

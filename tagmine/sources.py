@@ -11,7 +11,7 @@ from tagmine.errors import ConfigurationError, DatastoreError
 from tagmine.layout import MAX_PARTS, SOURCES, write_atomically
 from tagmine.redaction import redact, redact_url, refuse_user
 from tagmine.retries import is_transient, retry
-from tagmine.stores import is_remote
+from tagmine.stores import bucket_trouble, is_remote
 
 _GLOB_CHARACTERS = "*?["
 
@@ -138,6 +138,8 @@ def _look_up(name: str) -> tuple[list[str], list[str], str]:
     else:
         found = [path] if _is_there(filesystem, path) else []
         problem = "there is no such file"
+    if not found:
+        problem = bucket_trouble(filesystem, path) or problem
     folders = [item for item in found if filesystem.isdir(item)]
     return found if local else list(map(filesystem.unstrip_protocol, found)), folders, problem
 

@@ -94,6 +94,10 @@ class Store:
         except FileNotFoundError:
             return {}
 
+    def bucket_trouble(self) -> str:
+        """`bucket_trouble` for where nothing was found in this store."""
+        return bucket_trouble(self._filesystem, self._path)
+
     def look_up(self, name: str) -> StoredObject | None:
         """One object, or None."""
 
@@ -213,10 +217,15 @@ class Store:
     def _sentence(self, name: str, error: Exception) -> StoreError:
         place, said = self.place(name), redact(f"{type(error).__name__}: {error}".strip(": "))
         if isinstance(error, FileNotFoundError):
-            todo = "Check the spelling, and that the bucket exists."
+            trouble = self.bucket_trouble()
+            if trouble:
+                return StoreError(f"{self.url}: {trouble}. Check the spelling.")
+            todo = "Check the spelling."
         elif isinstance(error, PermissionError) or "Credential" in type(error).__name__:
+            refused = isinstance(error, PermissionError)
+            what = "The store refuses" if refused else "No whole credentials were found"
             todo = (
-                "The store refuses; credentials are taken from the environment alone, such as "
+                f"{what}; credentials are taken from the environment alone, such as "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
         else:
@@ -245,6 +254,22 @@ def _seconds(time: object) -> float | None:
         return datetime.fromisoformat(str(time)).timestamp()
     except ValueError:
         return None
+
+
+def bucket_trouble(filesystem, path: str) -> str:
+    """What is wrong with the bucket of a path at which nothing was found; "" for a good one.
+
+    Args:
+        filesystem: of fsspec.
+        path: as that file system writes it, the bucket first.
+    """
+    protocol = filesystem.protocol
+    if _BUCKETS.isdisjoint((protocol,) if isinstance(protocol, str) else protocol):
+        return ""
+    bucket = path.partition("/")[0]
+    if filesystem.exists(bucket):
+        return ""
+    return f"the bucket {bucket} does not exist, or cannot be seen with these credentials"
 
 
 def open_store(url: str, where: str) -> Store:

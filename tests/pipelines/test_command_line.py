@@ -185,6 +185,23 @@ def test_usage_errors(line, capsys):
     assert "usage: tagmine" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("build x.tar --out d --num-worker 2", "--num-worker 2. Did you mean --num-workers?"),
+        ("mine x.tar --out d --runer FlinkRunner", "Did you mean --runner?"),
+        ("mine x.tar --out d --flink_master h:1", "Write Beam's options as --name=value."),
+        ("verify d --frobnicate", "tagmine verify: error: unrecognized arguments: --frobnicate"),
+        ("tags d --kinds object", "Did you mean --kind?"),
+    ],
+)
+def test_an_unknown_flag_with_a_value_of_its_own_is_named(line, says, capsys):
+    with pytest.raises(SystemExit):
+        parse(line.split())
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: tagmine {line.split()[0]} ") and says in said
+
+
 def test_a_misspelled_flag_stops_before_any_work(tmp_path, shards, capfd):
     out = tmp_path / "store"
     line = ["mine", f"{shards}/*.tar", "--out", str(out), "--flink_mastr=h:1"]

@@ -317,6 +317,26 @@ def test_a_good_picture_is_not_rejected_for_want_of_memory(tmp_path):
     assert decode_image(picture.read_bytes(), ImageLimits()).size == (8000, 6000)
 
 
+def test_a_command_that_may_not_have_the_memory_it_needs(tmp_path, shards):
+    command = [sys.executable, "-m", "pipelines.main", "mine", str(shards / "00000.tar"), "--out"]
+    out = tmp_path / "store"
+    limited = ["bash", "-c", 'ulimit -v 600000; exec "$@"', "-", *command, str(out)]
+    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and not out.exists()
+    assert "0.6 GiB (ulimit -v)" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert subprocess.run([*command, str(out)], cwd=ROOT, capture_output=True).returncode == 0
+
+
+def test_a_library_that_does_not_load_is_said_in_a_sentence():
+    blis = ValueError("BLIS support requires blis: pip install blis")
+    for error in (blis, ImportError("DLL load failed"), OSError("x.so: failed to map segment")):
+        with pytest.raises(TagmineError, match="a library did not load"), explained():
+            raise error
+    with pytest.raises(ValueError, match="another"), explained():
+        raise ValueError("another")
+
+
 def test_want_of_memory_is_said_in_a_sentence():
     with pytest.raises(TagmineError, match="memory ran out .* smaller --num-workers"), explained():
         np.empty(1 << 60, np.uint8)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
+import re
 import time
 
 import pytest
@@ -137,6 +139,21 @@ def test_workers_tally_their_parts_in_one_file_a_process(tmp_path):
         failing.fail()
         Heartbeat(folder, 3).finish(footer(3, 4, {}), kept=False)
         assert read_counts(folder) == JobCounts(3, 1, 16, 14, {"no_caption": 2}, 300)
+
+
+def test_a_job_without_a_terminal_says_now_and_then_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.progress._LINE_SECONDS", 0.0)
+    log, said = JobLog(tmp_path, "mine", "local", 4), io.StringIO()
+    with show_progress(Console(file=said, width=160), "mine", 4, 400, log) as folder:
+        Heartbeat(folder, 0).finish(footer(0, 2000, {}), kept=False)
+        deadline = time.monotonic() + 20
+        while "1/4" not in said.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    *lines, bar = said.getvalue().splitlines()
+    words = r"mine 1/4 shards, 2,000 samples, [0-9,]+/s, 0:00:[0-9]+ left"
+    assert re.fullmatch(words, lines[-1]), lines
+    assert "4 shards  2,000 samples" in bar
 
 
 def test_beams_counters_are_read_as_the_same_counts():

@@ -28,6 +28,9 @@ DATAFLOW = [
     "--dataflow_endpoint=http://localhost:9",
     "--dry_run=True",
 ]
+# No job server can be started of it, with Java and a network or without.
+FLINK = ["--runner=FlinkRunner", "--flink_job_server_jar=missing.jar"]
+SPARK = ["--runner=SparkRunner", "--spark_job_server_jar=missing.jar"]
 ACCELERATOR = "beam:resources:accelerator:v1"
 
 
@@ -118,7 +121,11 @@ def test_the_accelerator_is_asked_of_dataflow_alone(flags, hint):
         (["--runner=DataflowRunner"], "Missing required option: project"),
         (["--runner=FlinkRunner", "--accelerator=none"], "only DataflowRunner is asked for one"),
         (["--runner=SparkRunner", "--num-workers=2"], "give that runner's own option"),
-        (["--runner=PortableRunner", "--parallelizm=2"], "its job server cannot be asked"),
+        (["--runner=PortableRunner"], "add --job_endpoint=HOST:8099"),
+        (["--runner=PortableRunner", "--parallelizm=2"], "Did you mean --parallelism?"),
+        ([*FLINK, "--flink_mster=h:1"], "Did you mean --flink_master?"),
+        (FLINK, "give its jar by --flink_job_server_jar=FILE"),
+        (SPARK, "give its jar by --spark_job_server_jar=FILE"),
     ],
 )
 def test_what_a_runner_lacks_is_said_before_any_work(shards, tmp_path, capfd, flags, says):
@@ -130,9 +137,12 @@ def test_what_a_runner_lacks_is_said_before_any_work(shards, tmp_path, capfd, fl
 
 def test_a_job_server_that_does_not_answer_is_one_sentence(shards, tmp_path, capfd):
     there = ["--runner=PortableRunner", "--job_endpoint=localhost:1", "--job_server_timeout=1"]
-    assert main(["mine", f"{shards}/*.tar", "--out", str(tmp_path / "store"), *there]) == 1
-    printed = capfd.readouterr().err
-    assert "tagmine: the PortableRunner job failed: " in printed and "Traceback" not in printed
+    out = tmp_path / "store"
+    for more in ([], ["--number_of_execution_retries=2"]):
+        assert main(["mine", f"{shards}/*.tar", "--out", str(out), *there, *more]) == 1
+        printed = capfd.readouterr().err
+        assert "job server of --job_endpoint=localhost:1 does not answer" in printed
+        assert "Traceback" not in printed and not out.exists()
 
 
 def test_a_worker_stops_without_the_folder_or_after_another_job(shards, tmp_path):

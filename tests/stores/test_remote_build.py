@@ -99,7 +99,17 @@ def test_index_and_more_shards_on_a_url(door, bucket, build, small_clip, capfd):
 
 
 def test_killed_in_the_middle_of_an_upload(
-    door, build, bucket, small_clip, start_tagmine, local_store, read_store, read_files
+    door,
+    build,
+    bucket,
+    small_clip,
+    start_tagmine,
+    local_store,
+    read_store,
+    read_files,
+    tmp_path,
+    monkeypatch,
+    capfd,
 ):
     command = ["embed", SHARDS, "--out", "s3://bkt/killed/ds", "--clip-model", small_clip]
     started: list = []
@@ -117,6 +127,13 @@ def test_killed_in_the_middle_of_an_upload(
     door.answer = lambda method, path: None
     objects = read_store("bkt/killed/ds")
     assert "embeddings/part-00001.arrow" not in objects and "manifest.json" not in objects
+    # Its record has not left its machine, where `jobs` finds it.
+    assert main(["jobs", "s3://bkt/killed/ds"]) == 0
+    assert "embed  local   running" in capfd.readouterr().out
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TAGMINE_CACHE", str(tmp_path / "another"))
+        assert main(["jobs", "s3://bkt/killed/ds"]) == 1
+    assert "is on its own machine" in capfd.readouterr().err
     whole = read_files(local_store)
     assert objects["embeddings/part-00000.arrow"] == whole["embeddings/part-00000.arrow"]
     # The lease of the dead is taken over at once by a job of the same mirror.
@@ -217,8 +234,37 @@ def test_what_lies_there_is_not_mixed_with(door, bucket, build, capfd):
     bucket.pipe_file("bkt/photos/ds/holiday.txt", b"mine")
     assert build(SHARDS, "s3://bkt/photos/ds") == 1
     assert "not a datastore" in capfd.readouterr().err
-    assert build(SHARDS, "s3://nosuchbucket/ds") == 1
-    assert "the bucket exists" in capfd.readouterr().err
+
+
+def test_a_bucket_that_is_not_there_or_empty_is_named(door, build, bucket, local_store, capfd):
+    gone = "the bucket nobucket does not exist, or cannot be seen with these credentials"
+    for command, says in (
+        (["verify", "s3://nobucket/ds"], gone),
+        (["mine", "s3://nobucket/in/*.tar", "--out", "s3://bkt/nothing/ds"], gone),
+        (["mine", "s3://nobucket/in/0.tar", "--out", "s3://bkt/nothing/ds"], gone),
+        (["push", str(local_store), "s3://nobucket/ds"], f"s3://nobucket/ds: {gone}"),
+        (["verify", "s3://bkt/nothing/ds"], "there is nothing at this place"),
+    ):
+        assert main(command) == 1
+        assert says in capfd.readouterr().err
+    assert build(SHARDS, "s3://nobucket/ds") == 1
+    assert f"tagmine: s3://nobucket/ds: {gone}" in capfd.readouterr().err
+
+
+def test_no_credentials_are_not_a_refusal(door, monkeypatch, capfd):
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        assert main(["verify", "s3://bkt/none/ds"]) == 1
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+    assert "No whole credentials were found" in capfd.readouterr().err
 
 
 def test_no_credential_in_any_file_or_log(
@@ -241,10 +287,12 @@ def test_no_credential_in_any_file_or_log(
         assert not [name for name, data in written.items() if secret.encode() in data]
 
 
-def test_memory_is_a_store(door, build, bucket, local_store, read_files):
+def test_memory_is_a_store(door, build, bucket, local_store, read_files, capfd):
     import fsspec
 
     assert build(bucket.local_shards, "memory://built/ds") == 0
+    said = capfd.readouterr().err
+    assert "memory://built/ds/rejects" in said and "Look at it" not in said
     memory = fsspec.filesystem("memory")
     found = {path.removeprefix("/built/ds/"): memory.cat(path) for path in memory.find("/built/ds")}
     assert without_sources(found) == without_sources(read_files(local_store))

@@ -1,0 +1,51 @@
+"""How long a process waits for a store that fails all the time, and that it waits once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tagmine.retries import retry
+
+
+@pytest.fixture
+def tries(monkeypatch):
+    """A function that asks a place until it gives up, and says how often it asked."""
+    monkeypatch.setattr("tagmine.retries.TRIES", 1000)
+    monkeypatch.setattr("tagmine.retries.PATIENCE_SECONDS", 0.5)
+    for name in ("_FIRST_WAIT", "_LONGEST_WAIT"):
+        monkeypatch.setattr(f"tagmine.retries.{name}", 0.002)
+
+    def ask(what: str, error: Exception) -> int:
+        asked = []
+
+        def call():
+            asked.append(what)
+            raise error
+
+        with pytest.raises(type(error)):
+            retry(call, what)
+        return len(asked)
+
+    return ask
+
+
+def test_a_store_that_fails_all_the_time_is_waited_for_once(tries):
+    assert tries("s3://dead/ds/lease", ConnectionError()) > 2
+    assert tries("s3://dead/ds/jobs", ConnectionError()) == 1
+    assert tries("s3://other/ds/jobs", ConnectionError()) > 2
+    assert retry(lambda: 7, "s3://dead/ds/lease") == 7
+    assert tries("s3://dead/ds/lease", ConnectionError()) > 2
+
+
+def test_an_answer_that_refuses_is_a_sign_of_life(tries):
+    assert tries("s3://stern/ds/lease", ConnectionError()) > 2
+    assert tries("s3://stern/ds/jobs", PermissionError()) == 1
+    assert tries("s3://stern/ds/lease", ConnectionError()) > 2
+
+
+def test_what_was_not_asked_for_long_is_waited_for_again(tries):
+    assert tries("s3://idle/ds/lease", ConnectionError()) > 2
+    time.sleep(0.6)
+    assert tries("s3://idle/ds/lease", ConnectionError()) > 1
