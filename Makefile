@@ -56,7 +56,7 @@ engines: setup
 	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
 	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py
 
-# The Dockerfile, built by buildah on bases that are made here, and used; needs root and 10 GB.
+# The Dockerfile, built by buildah on bases that are made here, and used; needs root and 30 GB.
 image-check: setup
 	$(BIN)/python -m campaigns.image
 

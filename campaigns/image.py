@@ -5,7 +5,7 @@
 Needs root, debootstrap and buildah, as Debian has them. Its three bases are made here: a Debian
 bookworm for CUDA's Ubuntu, the same with the Python that runs this in /usr/local for Python's
 image, and a program that prints its arguments for Beam's boot. All else is the Dockerfile itself:
-10 GB of disk and the downloads of requirements.lock. The image is removed afterwards.
+30 GB of disk and the downloads of requirements.lock. The image is removed afterwards.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipelines.meanwhile import meanwhile
 from tagmine.errors import DatastoreError
 from tagmine.layout import write_atomically
 
@@ -109,27 +111,17 @@ class JobLog:
     def update(self, counts: JobCounts) -> None:
         """Take over what is counted; it is written at most once a second."""
         self._counts = counts
+        self._write_if_due()
+
+    def beating(self) -> AbstractContextManager[None]:
+        """Write the record now and then while the block runs, though nothing new is told."""
+        return meanwhile(_BEAT_SECONDS, self._write_if_due)
+
+    def _write_if_due(self) -> None:
         if time.monotonic() - self._last >= _WRITE_SECONDS:
             # A disk that is full is told of by the job itself, where it wants room.
             with contextlib.suppress(OSError):
                 self._write()
-
-    @contextlib.contextmanager
-    def beating(self) -> Iterator[None]:
-        """Write the record now and then while the block runs, though nothing new is told."""
-        over = threading.Event()
-
-        def beat() -> None:
-            while not over.wait(_BEAT_SECONDS):
-                self.update(self._counts)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
 
     def finish(self, state: State, error: str | None = None) -> None:
         """Write the last record."""

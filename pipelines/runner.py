@@ -11,7 +11,6 @@ import re
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
@@ -32,6 +31,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_ru
 
 from pipelines.job_log import JobCounts, JobLog
 from pipelines.local_workers import WorkerDiedError
+from pipelines.meanwhile import meanwhile
 from pipelines.options import DATAFLOW, LOCAL_RUNNERS, RunnerOptions
 from pipelines.progress import INTERRUPTED, Watch, forget_counts, read_failure
 from tagmine.errors import ConfigurationError, TagmineError
@@ -196,19 +196,10 @@ def _own_interrupt() -> Iterator[None]:
 @contextlib.contextmanager
 def _counting(result: PipelineResult, log: JobLog) -> Iterator[None]:
     """Keep the log up to date by Beam's counters, while the job runs and when it is over."""
-    over = threading.Event()
-
-    def follow() -> None:
-        while not over.wait(_POLL_SECONDS):
-            _count(result, log)
-
-    watcher = threading.Thread(target=follow, daemon=True)
-    watcher.start()
     try:
-        yield
+        with meanwhile(_POLL_SECONDS, lambda: _count(result, log)):
+            yield
     finally:
-        over.set()
-        watcher.join()
         _count(result, log)
 
 
