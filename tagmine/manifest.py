@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from tagmine.errors import DatastoreError
 from tagmine.layout import FORMAT_VERSION, MANIFEST, write_atomically
@@ -360,25 +359,29 @@ def read_manifest(root: Path) -> Manifest:
             f"{path} is damaged: its content does not have the sha256 that it ends with. Restore "
             "it from a copy, or run tagmine build again with the same shards."
         )
-    _check_version(path, data)
     try:
-        return TypeAdapter(Manifest).validate_json(data)
+        manifest = TypeAdapter(Manifest).validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the whole"
+        # Only now, as it parses everything once more: another version may have other fields.
+        _check_version(path, data)
         raise DatastoreError(
-            f"{path} is damaged: {place}: {_what_is_wrong(first)}. Restore it from a copy, or run "
+            f"{path} is damaged: {_what_is_wrong(error)}. Restore it from a copy, or run "
             "tagmine build again with the same shards."
         ) from error
+    if manifest.format_version != FORMAT_VERSION:
+        _check_version(path, data)
+    return manifest
 
 
-def _what_is_wrong(found: ErrorDetails) -> str:
+def _what_is_wrong(error: ValidationError) -> str:
+    found = error.errors(include_url=False)[0]
+    place = ".".join(str(step) for step in found["loc"]) or "the whole"
     if found["type"] != "string_pattern_mismatch" or found["loc"][-1] != "path":
-        return found["msg"]
+        return f"{place}: {found['msg']}"
     name = found["input"]
     leads_out = name.startswith("/") or ".." in name.split("/")
     what = "a path that leads out of the folder" if leads_out else "no path of a file in a folder"
-    return f"{name[:200]!a} is {what} of the datastore"
+    return f"{place}: {name[:200]!a} is {what} of the datastore"
 
 
 def _check_version(path: Path, data: bytes) -> None:
