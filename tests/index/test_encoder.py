@@ -126,6 +126,19 @@ def test_loading_leaves_torchs_threads_as_they_were(folder: Path) -> None:
     assert [torch.get_num_threads(), *seen] == [before, before]
 
 
+def test_a_pass_has_one_thread_whatever_the_process_has(folder: Path) -> None:
+    encoder = load_encoder(str(folder), device="cpu", num_threads=3)
+    seen: list[int] = []
+    encoder.model.visual.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        encoder.embed_images(pixels(encoder, 4 * CPU_ROWS))
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1] * 4
+
+
 def test_the_fingerprint_is_of_the_weights_and_not_of_their_file(
     encoder: Encoder, folder: Path, tmp_path: Path
 ) -> None:
