@@ -54,16 +54,19 @@ test: setup lint
 # compiles Prism, once.
 engines: setup
 	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
-	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py
+	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py \
+	  tests/campaigns/test_task_managers.py
 
 # The Dockerfile, built by buildah on bases that are made here, and used; needs root and 30 GB.
 image-check: setup
 	$(BIN)/python -m campaigns.image
 
-# Processes killed at random moments; docs/reliability.md.
+# Processes killed at random moments; docs/reliability.md. Task managers need what engines does.
 KILLS ?= 100
+TASK_MANAGER_KILLS ?= 12
 faults: setup
 	$(BIN)/python -m campaigns.kills --kills $(KILLS)
+	$(BIN)/python -m campaigns.task_managers --kills $(TASK_MANAGER_KILLS)
 
 # Each of the targets in campaigns/targets.py for so many seconds. FUZZ keeps inputs between runs.
 SECONDS ?= 300
