@@ -8,6 +8,8 @@ import functools
 import faiss
 import numpy as np
 
+from index.factory import transforms_of
+
 # FAISS keeps 1.5 GiB of scratch memory on each GPU.
 _SCRATCH_BYTES = 3 << 29
 
@@ -72,6 +74,7 @@ def train(index: faiss.Index, sample: np.ndarray, plan: GpuPlan) -> None:
         sample: float32 [n, dim].
         plan: where the centroids are clustered.
     """
+    _train_transforms(index, sample)
     inverted = faiss.try_extract_index_ivf(index)
     if not plan.gpus or inverted is None:
         index.train(sample)
@@ -83,6 +86,26 @@ def train(index: faiss.Index, sample: np.ndarray, plan: GpuPlan) -> None:
         index.train(sample)
     finally:
         inverted.clustering_index = before
+
+
+def _train_transforms(index: faiss.Index, sample: np.ndarray) -> None:
+    """Train what vectors go through before the lists, such as OPQ's rotation, on one thread.
+
+    On more, its sums round differently, and each list and code after it would hang on how many
+    cores the machine has. Clustering and codes, which take longer, do not.
+    """
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        before = None
+        for transform in transforms_of(inner):
+            sample = sample if before is None else before.apply(sample)
+            if not transform.is_trained:
+                transform.train(sample)
+            before = transform
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 class ListAssigner:

@@ -37,6 +37,23 @@ def test_the_cpu_trains_assigns_and_finds_as_faiss_does(queries):
 
 
 @without_gpu
+@pytest.mark.parametrize("key", ["OPQ8_32,IVF16,PQ8x4", "OPQ8_32,PQ8x4", "PCA32,OPQ8_32,IVF16,PQ8x4"])
+def test_a_training_does_not_hang_on_the_number_of_threads(spread, key):
+    sample = spread(2000, 4)
+    before = faiss.omp_get_max_threads()
+    found = set()
+    try:
+        for threads in (1, 2, 3):
+            faiss.omp_set_num_threads(threads)
+            index = create_index(key, sample.shape[1])
+            train(index, sample, GpuPlan(0, 0, ""))
+            assert faiss.omp_get_max_threads() == threads
+            found.add(faiss.serialize_index(index).tobytes())
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert index.is_trained and len(found) == 1
+
+
 def test_a_gpu_that_is_too_small_is_left_alone(monkeypatch):
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2)
     monkeypatch.setattr(gpu, "torch_sees_gpus", lambda: True)
