@@ -37,7 +37,9 @@ def test_the_cpu_trains_assigns_and_finds_as_faiss_does(queries):
 
 
 @without_gpu
-@pytest.mark.parametrize("key", ["OPQ8_32,IVF16,PQ8x4", "OPQ8_32,PQ8x4", "PCA32,OPQ8_32,IVF16,PQ8x4"])
+@pytest.mark.parametrize(
+    "key", ["OPQ8_32,IVF16,PQ8x4", "OPQ8_32,PQ8x4", "PCA32,OPQ8_32,IVF16,PQ8x4"]
+)
 def test_a_training_does_not_hang_on_the_number_of_threads(spread, key):
     sample = spread(2000, 4)
     before = faiss.omp_get_max_threads()
