@@ -50,8 +50,8 @@ demo: setup
 test: setup lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
-# Spark and Prism beside the Flink of make test: fetches 800 MB into ~/.cache/tagmine-engines and
-# compiles Prism, once.
+# Spark, Prism and kills on Flink, beside the Flink of make test: fetches 800 MB into
+# ~/.cache/tagmine-engines and compiles Prism, once.
 engines: setup
 	$(BIN)/python -m engines.fetch flink beam-flink beam-spark prism
 	$(BIN)/python -m pytest -m "" tests/pipelines/test_engines.py tests/pipelines/test_flink.py \
@@ -61,7 +61,7 @@ engines: setup
 image-check: setup
 	$(BIN)/python -m campaigns.image
 
-# Processes killed at random moments; docs/reliability.md. Task managers need what engines does.
+# Processes killed at random moments; docs/reliability.md. Task managers, where Flink can be had.
 KILLS ?= 100
 TASK_MANAGER_KILLS ?= 12
 faults: setup

@@ -172,7 +172,8 @@ class FlinkCluster:
             PATH=f"{bin_folder}:{os.environ['PATH']}",
             PYTHONPATH=str(_PROJECT),
             OMP_WAIT_POLICY="PASSIVE",
-            OMP_NUM_THREADS="1",
+            # As on machines of different sizes.
+            OMP_NUM_THREADS=str(number + 1),
             HF_HUB_OFFLINE="1",
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+from collections.abc import Iterator
 
 import faiss
 import numpy as np
@@ -76,6 +78,10 @@ def train(index: faiss.Index, sample: np.ndarray, plan: GpuPlan) -> None:
     """
     _train_transforms(index, sample)
     inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None and transforms_of(faiss.downcast_index(inverted.quantizer)):
+        with _one_thread():
+            index.train(sample)
+        return
     if not plan.gpus or inverted is None:
         index.train(sample)
         return
@@ -91,19 +97,25 @@ def train(index: faiss.Index, sample: np.ndarray, plan: GpuPlan) -> None:
 def _train_transforms(index: faiss.Index, sample: np.ndarray) -> None:
     """Train what vectors go through before the lists, such as OPQ's rotation, on one thread.
 
-    On more, its sums round differently, and each list and code after it would hang on how many
+    On more, its sums round differently, and each list and code after it would depend on how many
     cores the machine has. Clustering and codes, which take longer, do not.
     """
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        before = None
+    before = None
+    with _one_thread():
         for transform in transforms_of(inner):
             sample = sample if before is None else before.apply(sample)
             if not transform.is_trained:
                 transform.train(sample)
             before = transform
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
     finally:
         faiss.omp_set_num_threads(threads)
 

@@ -145,7 +145,8 @@ def bootstrap(values: np.ndarray, seed: int) -> list[Interval]:
         drawn = min(block, _RESAMPLES - start)
         # How often each query is drawn: the same as drawing rows, and one product for all columns.
         times = rng.multinomial(count, np.full(count, 1 / count), drawn)
-        means.append(times @ values / count)
+        # Not @, whose last bits depend on how many threads share it.
+        means.append(np.einsum("rq,qm->rm", times, values) / count)
     low, high = np.quantile(np.concatenate(means), (0.025, 0.975), axis=0)
     return [
         Interval(*map(float, triple)) for triple in zip(values.mean(axis=0), low, high, strict=True)

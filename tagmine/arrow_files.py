@@ -31,7 +31,11 @@ def read_file(source: pa.NativeFile) -> tuple[pa.Schema, list[pa.RecordBatch]]:
     if source.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it is no Arrow IPC file")
     messages = pa.ipc.MessageReader.open_stream(source)
-    schema = pa.ipc.read_schema(messages.read_next_message())
+    first = next(messages, None)
+    # Arrow reads whatever the header is as a schema.
+    if first is None or first.type != "schema":
+        raise ValueError("it does not begin with a schema")
+    schema = pa.ipc.read_schema(first)
     batches = []
     for message in messages:
         if message.type != "record batch":

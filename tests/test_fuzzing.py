@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from campaigns.seeds import make_seeds
 from campaigns.targets import TARGETS
 from index import tag_rows
+from tagmine.arrow_files import read_file
 from tagmine.errors import DatastoreError
 from tagmine.layout import MANIFEST
 from tagmine.manifest import read_manifest
@@ -69,6 +71,19 @@ def test_the_reader_of_parts_that_is_fuzzed_has_the_limits_of_row_groups(seeds, 
     monkeypatch.setattr(tag_rows, "check_claims", lambda metadata: seen.append(metadata.num_rows))
     TARGETS["parquet"](seeds["parquet"][0])
     assert seen == [2]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_arrow_file_without_a_schema_is_refused(seeds, tmp_path, number):
+    seed = seeds["arrow"][number]
+    ended = seed[:8] + b"\xff\xff\xff\xff\0\0\0\0" + seed[16:]
+    # Found by fuzzing; Arrow ends the process where it takes another message for a schema.
+    batch = pa.ipc.MessageReader.open_stream(pa.BufferReader(seed[8:]))
+    record = next(itertools.islice(batch, 1, None)).serialize().to_pybytes()
+    for changed in (ended, seed[:8] + record + seed[8 + len(record) :]):
+        with pytest.raises(ValueError, match="does not begin with a schema"):
+            read_file(pa.BufferReader(changed))
+        TARGETS["arrow"](changed)
 
 
 @pytest.mark.parametrize("ids", [["a", "b"], [b"a", b"b"], [1.0, 2.0], [0, None], [[0], [1]]])

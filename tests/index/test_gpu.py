@@ -36,12 +36,21 @@ def test_the_cpu_trains_assigns_and_finds_as_faiss_does(queries):
     np.testing.assert_array_equal(inner_products(queries, sample), queries @ sample.T)
 
 
-@without_gpu
 @pytest.mark.parametrize(
-    "key", ["OPQ8_32,IVF16,PQ8x4", "OPQ8_32,PQ8x4", "PCA32,OPQ8_32,IVF16,PQ8x4"]
+    "key",
+    [
+        "OPQ8_32,IVF16,PQ8x4",
+        "OPQ8_32,IVF64_HNSW16,PQ8x4",
+        "OPQ8_32,PQ8x4",
+        "PCA32,OPQ8_32,IVF16,PQ8x4",
+        "IVF16(PCA16,Flat),SQ8",
+        "IVF16,RaBitQ",
+        "HNSW16",
+    ],
 )
-def test_a_training_does_not_hang_on_the_number_of_threads(spread, key):
+def test_an_index_does_not_depend_on_the_number_of_threads(spread, key):
     sample = spread(2000, 4)
+    ids = np.arange(len(sample))
     before = faiss.omp_get_max_threads()
     found = set()
     try:
@@ -50,12 +59,14 @@ def test_a_training_does_not_hang_on_the_number_of_threads(spread, key):
             index = create_index(key, sample.shape[1])
             train(index, sample, GpuPlan(0, 0, ""))
             assert faiss.omp_get_max_threads() == threads
+            index.add_with_ids(sample, ids)
             found.add(faiss.serialize_index(index).tobytes())
     finally:
         faiss.omp_set_num_threads(before)
     assert index.is_trained and len(found) == 1
 
 
+@without_gpu
 def test_a_gpu_that_is_too_small_is_left_alone(monkeypatch):
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2)
     monkeypatch.setattr(gpu, "torch_sees_gpus", lambda: True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +63,25 @@ def test_intervals_hold_the_mean_as_often_as_they_say():
     assert 85 <= held <= 99
     values = rng.random((50, 3))
     assert bootstrap(values, 7) == bootstrap(values, 7) != bootstrap(values, 8)
+
+
+def test_intervals_do_not_depend_on_the_number_of_threads():
+    program = """
+import numpy as np
+from index.swap_scores import bootstrap
+print(bootstrap(np.random.default_rng(0).random((2000, 12)), 0))
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            check=True,
+            capture_output=True,
+            cwd=Path(__file__).parents[2],
+            env={"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(found) == 1 and b"Interval" in found.pop()
 
 
 def found_of(values: list[float]) -> Retrieved:
