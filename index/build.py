@@ -165,7 +165,7 @@ def _find_rejects(
 ) -> list[int]:
     """Rows of a part that are left out; they are recorded, unless they are already.
 
-    The record hangs on the part alone: growing refills shards, and a datastore that is open
+    The record depends on the part alone: growing refills shards, and a datastore that is open
     meanwhile, or after a crash, keeps the files that its manifest names.
     """
     limit = [] if min_clip_score is None else [min_clip_score]

@@ -152,7 +152,7 @@ def _report_numbers(report: Report) -> _Numbers:
         ("tags", "unique tags"): _Number("count", "", float(report.tags.unique)),
         ("tags", "tags an image"): _Number("number", "", report.tags.mean),
         ("tags", "images without tags"): _Number("share", "less", untagged),
-        # It hangs on how many queries there were, and falls as the vocabulary grows.
+        # It depends on how many queries there were, and falls as the vocabulary grows.
         ("tags", "tags reachable"): _Number("share", "", report.tags.reachable),
         ("tags", "near-duplicate images"): _Number(
             "share", "less", copies, "images", _margin(copies, looked_at)

@@ -331,7 +331,7 @@ def _one_thread_workers(count: int, is_cpu: bool) -> concurrent.futures.ThreadPo
     started = threading.Barrier(count + 1)
 
     def start_worker() -> None:
-        # A thread's first question sets it up with the process's number, over one set before.
+        # torch sets a thread up at its first use, over what was set before.
         torch.get_num_threads()
         torch.set_num_threads(1)
         started.wait()

@@ -79,7 +79,7 @@ def current_training(root: Path, parts: Sequence[int], index_key: str) -> IndexF
 
 
 def _maker(index_key: str, parts: EmbeddingsParts, size: int) -> str:
-    # Not FAISS's version: a training stays valid under the next, and all shards hang on it.
+    # Not FAISS's version: a training stays valid under the next, and all shards depend on it.
     rows = [(footer.part, footer.rows_sha256) for footer in parts.footers]
     return fingerprint("train", index_key, rows, size, _SEED)
 

@@ -1,4 +1,4 @@
-"""The flag of a build that its card hangs on: the licence of the shards."""
+"""The flag of a build that its card depends on: the licence of the shards."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def watch_job(
 def _total_bytes(sources: tuple[Source, ...]) -> int:
     def size(source: Source) -> int:
         filesystem, path = fsspec.core.url_to_fs(source.url)
-        # Only the bar hangs on it; who reads the shard will say what is wrong with it.
+        # Only the bar depends on it; who reads the shard will say what is wrong with it.
         with contextlib.suppress(OSError):
             return filesystem.size(path) or 0
         return 0
