@@ -16,6 +16,8 @@ _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_MEMORY = ("can't allocate memory", "bad_alloc", "out of memory", "can't start new thread")
 # How the system's loader and thinc say, in an error of another kind, that a library is missing.
 _NOT_LOADED = ("failed to map segment", "BLIS support requires blis")
+# How Python says that C code gave up and did not say why: of too little memory, where it is limited.
+_UNSAID = ("without exception set", "without setting an exception")
 _NO_SPACE = ("No space left on device", "File too large")
 
 
@@ -27,7 +29,7 @@ def explain(error: BaseException) -> str | None:
             f"a library did not load ({type(error).__name__}: {text}). {_memory_limit()}"
             f"{_KEPT} when it loads."
         )
-    if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+    if isinstance(error, MemoryError) or any(words in text for words in (*_NO_MEMORY, *_unsaid())):
         return (
             f"memory ran out ({text or type(error).__name__}). {_memory_limit()}{_KEPT} with more "
             "memory, or with a smaller --num-workers, --num-prepro-workers or --batch-size."
@@ -38,6 +40,11 @@ def explain(error: BaseException) -> str | None:
     if code in _FORBIDDEN:
         return f"a file cannot be written or read ({text}). {_KEPT} when it can."
     return f"reading or writing failed ({text}). {_KEPT}." if isinstance(error, OSError) else None
+
+
+def _unsaid() -> tuple[str, ...]:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return () if limit == resource.RLIM_INFINITY else _UNSAID
 
 
 def _memory_limit() -> str:
@@ -57,7 +64,7 @@ def explained() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
-    except (OSError, MemoryError, RuntimeError, ImportError, ValueError) as error:
+    except (OSError, MemoryError, RuntimeError, ImportError, ValueError, SystemError) as error:
         sentence = explain(error)
         if sentence is None:
             raise

@@ -337,6 +337,17 @@ def test_a_library_that_does_not_load_is_said_in_a_sentence():
         raise ValueError("another")
 
 
+@pytest.mark.parametrize("limit", [resource.RLIM_INFINITY, 600_000 << 10])
+def test_c_code_that_does_not_say_why_ran_out_of_memory_where_it_is_limited(monkeypatch, limit):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, resource.RLIM_INFINITY))
+    unlimited = limit == resource.RLIM_INFINITY
+    expected = (
+        (SystemError, "^error") if unlimited else (TagmineError, r"memory ran out .* 0\.6 GiB")
+    )
+    with pytest.raises(expected[0], match=expected[1]), explained():
+        raise SystemError("error return without exception set")
+
+
 def test_want_of_memory_is_said_in_a_sentence():
     with pytest.raises(TagmineError, match="memory ran out .* smaller --num-workers"), explained():
         np.empty(1 << 60, np.uint8)
