@@ -16,7 +16,7 @@ _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_MEMORY = ("can't allocate memory", "bad_alloc", "out of memory", "can't start new thread")
 # How the system's loader and thinc say, in an error of another kind, that a library is missing.
 _NOT_LOADED = ("failed to map segment", "BLIS support requires blis")
-# How Python says that C code gave up and did not say why: of too little memory, where it is limited.
+# How Python says that C code gave up without a word: for want of memory, where that is limited.
 _UNSAID = ("without exception set", "without setting an exception")
 _NO_SPACE = ("No space left on device", "File too large")
 

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import dataclasses
 import os
+import resource
 import shutil
 import subprocess
 import sys
