@@ -32,7 +32,9 @@ _DIRECTION = 0.8
 _TRACED = 32
 _CANDIDATES = 200
 _SAME_SCORE = 1e-6
-_NEAREST = 10
+# Of an index whose codes cannot be read: among how many nearest a vector should find itself. Under
+# ids that are shuffled, one in fifty would be there by chance.
+_NEAREST, _MOST_NEAREST, _NEAREST_SHARE = 10, 10_000, 50
 _MOST_LOST = 0.5
 # Of one picture, that may all come before it where nothing is scored again.
 _COPIES = 100
@@ -211,13 +213,14 @@ def _search_problems(
 ) -> list[str]:
     """What can be said of ids where the codes cannot be read, by the index's own scores."""
     _probe(shard, manifest.index.nprobe)
-    _, near = shard.search(vectors, min(_NEAREST, shard.ntotal))
+    depth = min(max(_NEAREST, shard.ntotal // _NEAREST_SHARE), _MOST_NEAREST, shard.ntotal)
+    _, near = shard.search(vectors, depth)
     lost = int((near != ids[:, None]).all(axis=1).sum())
     if lost <= _MOST_LOST * len(ids):
         return []
     return [
         f"of {len(ids):,} sampled vectors {lost:,} do not find themselves among their "
-        f"{_NEAREST} nearest: its ids are shuffled, or it was filled with other vectors"
+        f"{depth:,} nearest: its ids are shuffled, or it was filled with other vectors"
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
+from index.factory import innermost
 from index.shards import inverted_lists_of, list_sizes, stored_ids, transform
 
 
@@ -63,6 +64,10 @@ def trained_state(index: faiss.Index) -> bytes:
         # A copy in memory: FAISS ends the process when a mapped index is emptied.
         index = faiss.deserialize_index(faiss.serialize_index(index))
         index.reset()
+        inner = innermost(index)
+        if isinstance(inner, faiss.IndexFastScan):
+            # The length of its blocks, which FAISS forgets to reset.
+            inner.ntotal2 = 0
         return faiss.serialize_index(index).tobytes()
     empty = faiss.ArrayInvertedLists(inverted.nlist, inverted.code_size)
     inverted.replace_invlists(empty, False)

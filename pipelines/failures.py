@@ -14,8 +14,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 # How torch, FAISS, C++ and Python's threads say it, as a RuntimeError.
 _NO_MEMORY = ("can't allocate memory", "bad_alloc", "out of memory", "can't start new thread")
-# How the system's loader and thinc say, in an error of another kind, that a library is missing.
-_NOT_LOADED = ("failed to map segment", "BLIS support requires blis")
+# How the system's loader, FAISS and thinc say, in errors of other kinds, that a library is missing.
+_NOT_LOADED = ("failed to map segment", "failed to load lib", "BLIS support requires blis")
 # How Python says that C code gave up without a word: for want of memory, where that is limited.
 _UNSAID = ("without exception set", "without setting an exception")
 _NO_SPACE = ("No space left on device", "File too large")

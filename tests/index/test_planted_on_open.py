@@ -130,4 +130,18 @@ def test_what_a_fast_scan_hides_is_asked_of_its_search(make_datastore, repin, ke
     repin(made.root, FIRST)
     manifest = read_manifest(made.root)
     (problem,) = check_shard(made.root, manifest, manifest.index.shards[0]).problems
-    assert "find themselves among their 10 nearest" in problem
+    assert "find themselves among their 18 nearest" in problem
+
+
+@pytest.mark.parametrize("key", ["PQ8x4fs", "IVF16,PQ8x4fs"])
+def test_a_fast_scan_of_many_copies_is_sound(make_datastore, clustered, key):
+    def copies(count, seed):
+        noise = np.random.default_rng(seed).normal(0, 1e-4, (count, 32))
+        vectors = np.repeat(clustered(-(-count // 40), seed), 40, axis=0)[:count] + noise
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    made = make_datastore(sizes=(2500, 900), index_key=key, limit=4000, draw=copies)
+    manifest = read_manifest(made.root)
+    (card,) = manifest.index.shards
+    assert check_shard(made.root, manifest, card).problems == ()
+    assert verify_datastore(made.root).images == 3400

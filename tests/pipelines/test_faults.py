@@ -331,7 +331,9 @@ def test_a_command_that_may_not_have_the_memory_it_needs(tmp_path, shards):
 
 def test_a_library_that_does_not_load_is_said_in_a_sentence():
     blis = ValueError("BLIS support requires blis: pip install blis")
-    for error in (blis, ImportError("DLL load failed"), OSError("x.so: failed to map segment")):
+    cublas = RuntimeError("faiss-gpu: failed to load libcublas.so.12 from x: corrupt wheel?")
+    mapped = OSError("x.so: failed to map segment")
+    for error in (blis, cublas, ImportError("DLL load failed"), mapped):
         with pytest.raises(TagmineError, match="a library did not load"), explained():
             raise error
     with pytest.raises(ValueError, match="another"), explained():
