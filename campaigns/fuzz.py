@@ -25,12 +25,13 @@ def main() -> int:
         )
     with tempfile.TemporaryDirectory(prefix="tagmine-fuzz-") as scratch:
         work = options.work or Path(scratch)
-        # A process each: a fuzzer ends its process, at the latest when its time is up.
-        failed = [
-            name
-            for name in options.targets or TARGETS
-            if subprocess.call(_command(name, work / name, options.seconds, options.runs))
-        ]
+        failed = []
+        names = options.targets or list(TARGETS)
+        for number, name in enumerate(names, 1):
+            print(f"{name}, {number} of {len(names)}: {options.seconds} s at most", flush=True)
+            # A process each: a fuzzer ends its process, at the latest when its time is up.
+            if subprocess.call(_command(name, work / name, options.seconds, options.runs)):
+                failed.append(name)
     print(f"faults in: {', '.join(failed)}" if failed else "no faults found")
     return bool(failed)
 

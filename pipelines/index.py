@@ -279,7 +279,8 @@ def _check_stages(root: Path, sources: Sequence[Source]) -> None:
             raise ConfigurationError(
                 f"{root}: {len(missing):,} of {len(sources):,} shards have not been through "
                 f"tagmine {stage}, the first being {missing[0].name} ({missing[0].url}). Run "
-                f"tagmine {stage} with them first."
+                f"tagmine {stage} with them first; to do without them, begin with the others in a "
+                "new --out."
             )
 
 
