@@ -12,6 +12,7 @@ from index.report_page.style import DARK, LIGHT
 selenium = pytest.importorskip("selenium", reason="no selenium is installed: the page is not used")
 
 from selenium import webdriver  # noqa: E402
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -57,7 +58,9 @@ class Browser:
         return self.driver.execute_script(script)
 
     def until(self, condition) -> None:
-        WebDriverWait(self.driver, 180, poll_frequency=0.1).until(lambda _: condition())
+        # An element that the page replaces between finding and reading it is not there yet.
+        wait = WebDriverWait(self.driver, 180, 0.1, [StaleElementReferenceException])
+        wait.until(lambda _: condition())
 
     def look(self, columns: int) -> None:
         """Wait for an answer of so many columns."""
