@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import io
 import os
 import random
@@ -15,7 +14,6 @@ import sys
 import tarfile
 import tempfile
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from campaigns.contents import read_datastore
-from pipelines.main import main as tagmine
+from campaigns.launched import start
 
 _CAPTIONS = ("a red car", "two dogs on a beach", "an old man in a striped shirt", "a green apple")
 _SHARDS, _SAMPLES = 6, 40
@@ -31,7 +29,6 @@ _KILLS_A_BUILD = 9
 # One in so many is of a build with worker processes, which take seconds to start.
 _WITH_WORKERS = 8
 _ORPHAN_SECONDS = 60.0
-_TAIL_CHARACTERS = 2000
 
 
 @dataclasses.dataclass(slots=True)
@@ -63,68 +60,6 @@ def write_shards(folder: Path) -> str:
                     info.size = len(data)
                     archive.addfile(info, io.BytesIO(data))
     return f"{folder}/*.tar"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Launched:
-    """A command in a process of its own, which need not import anything again.
-
-    Attributes:
-        pid: the process, leader of its own session.
-        log: what it says; each command overwrites it.
-    """
-
-    pid: int
-    log: Path
-
-    def ended(self) -> bool:
-        """Whether it has ended by itself.
-
-        Raises:
-            AssertionError: with the end of its log, when it did not end well.
-        """
-        found, status = os.waitpid(self.pid, os.WNOHANG)
-        if found:
-            self._check(status, "it was not disturbed")
-        return bool(found)
-
-    def wait(self, what: str) -> None:
-        """Until it ends, which must be well; `what` is said where it is not."""
-        self._check(os.waitpid(self.pid, 0)[1], what)
-
-    def kill(self) -> bool:
-        """SIGKILL; False where it had ended before, which must be well."""
-        os.kill(self.pid, signal.SIGKILL)
-        _, status = os.waitpid(self.pid, 0)
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            return True
-        self._check(status, "it was not disturbed")
-        return False
-
-    def _check(self, status: int, what: str) -> None:
-        if status:
-            code = os.waitstatus_to_exitcode(status)
-            tail = self.log.read_text(errors="replace")[-_TAIL_CHARACTERS:]
-            raise AssertionError(f"exit {code}, though {what}. {self.log} ends:\n{tail}")
-
-
-def start(command: list[str], log: Path) -> Launched:
-    """Start a command of tagmine."""
-    child = os.fork()
-    if child:
-        return Launched(child, log)
-    os.setsid()
-    code = 1
-    try:
-        with log.open("w", buffering=1) as stream, contextlib.redirect_stderr(stream):
-            # Of C, and of the workers.
-            os.dup2(stream.fileno(), 2)
-            code = tagmine(command)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        # Nothing of the campaign runs twice.
-        os._exit(code)
 
 
 def wait_for_orphans(root: Path, seconds: float = _ORPHAN_SECONDS) -> None:
@@ -175,7 +110,7 @@ def disturb(root: Path, command: list[str], seconds: float, chance: random.Rando
         if launcher.ended():
             return
         time.sleep(0.01)
-    workers = workers_of(launcher.pid)
+    workers = workers_of(launcher.process.pid)
     stage = stage_of(root)
     if workers and chance.random() < 0.5:
         # Nothing is left to kill of a worker that has just ended.
@@ -198,8 +133,6 @@ def run(kills: int, seed: int, work: Path) -> Tally:
     """
     chance = random.Random(seed)
     shards = write_shards(work / "in" / "drawn")
-    for module in ("build", "verify"):
-        importlib.import_module(f"pipelines.{module}")
     undisturbed = work / "undisturbed" / "store"
     began = time.monotonic()
     command = ["build", shards, "--clip-model", "demo", "--out"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
 import random
 import shutil
@@ -12,11 +11,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from campaigns.contents import read_datastore
-from campaigns.kills import Launched, start, wait_for_orphans, write_shards
+from campaigns.kills import wait_for_orphans, write_shards
+from campaigns.launched import Launched, start
 from engines.fetch import EngineError, MissingEngineError
 from engines.flink import FlinkCluster, flink_cluster
 from pipelines.job_log import JOBS
@@ -64,13 +63,13 @@ def disturb(
     """
     before = restarts(cluster)
     launched = start(command, log)
-    if not _wait(lambda: _is_running(cluster), launched):
+    if not _gets_a_job(launched, cluster):
         return False
     time.sleep(chance.random() * seconds)
     number = chance.randrange(_TASK_MANAGERS)
     cluster.kill_task_manager(number)
     cluster.start_task_manager(number)
-    _wait(lambda: False, launched)
+    launched.wait("only a task manager was killed", _PATIENCE_SECONDS)
     cluster.wait_for_task_managers(_TASK_MANAGERS)
     return restarts(cluster) > before
 
@@ -87,28 +86,23 @@ def job_seconds(cluster: FlinkCluster, command: list[str], log: Path) -> float:
         AssertionError: as for `disturb`, or when its job was never seen.
     """
     launched = start(command, log)
-    assert _wait(lambda: _is_running(cluster), launched), f"{command[0]} had no job on the cluster"
+    assert _gets_a_job(launched, cluster), f"{command[0]} had no job on the cluster"
     began = time.monotonic()
-    _wait(lambda: False, launched)
+    launched.wait("nothing disturbs it", _PATIENCE_SECONDS)
     return time.monotonic() - began
 
 
-def _is_running(cluster: FlinkCluster) -> bool:
-    # A busy job manager may not answer in time.
-    with contextlib.suppress(OSError):
-        return cluster.overview()["jobs-running"] > 0
-    return False
-
-
-def _wait(reached: Callable[[], bool], launched: Launched) -> bool:
-    """Whether this came to be before the command ended."""
+def _gets_a_job(launched: Launched, cluster: FlinkCluster) -> bool:
+    """Whether it had one on the cluster before it ended."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not launched.ended():
-        if reached():
-            return True
+        # A busy job manager may not answer in time.
+        with contextlib.suppress(OSError):
+            if cluster.overview()["jobs-running"]:
+                return True
         if time.monotonic() > deadline:
             launched.kill()
-            raise AssertionError(f"no end after {_PATIENCE_SECONDS:g} s; see {launched.log}")
+            raise AssertionError(f"no job after {_PATIENCE_SECONDS:g} s; see {launched.log}")
         time.sleep(0.05)
     return False
 
@@ -126,8 +120,6 @@ def run(kills: int, seed: int, work: Path) -> Counter[str]:
     """
     chance = random.Random(seed)
     shards = write_shards(work / "in" / "drawn")
-    for command in ("mine", "embed", "index", "validate", "verify"):
-        importlib.import_module(f"pipelines.{command}")
     log = work / "command.log"
     killed: Counter[str] = Counter()
     with flink_cluster(work / "cluster", _TASK_MANAGERS) as cluster:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
+import signal
 
 import pytest
 
-from campaigns.kills import Tally, disturb, start, wait_for_orphans
-
-# Before any fork, as the campaign does.
-importlib.import_module("pipelines.verify")
+from campaigns.kills import Tally, disturb, wait_for_orphans
+from campaigns.launched import start
 
 
 def test_a_command_that_ends_badly_by_itself_fails_and_says_what_it_said(tmp_path):
@@ -28,11 +26,20 @@ def test_a_kill_counts_where_the_process_died_of_it(tmp_path):
     log = tmp_path / "log"
     assert start(["verify", str(tmp_path)], log).kill()
     refused = start(["verify", str(tmp_path)], log)
-    os.waitid(os.P_PID, refused.pid, os.WEXITED | os.WNOWAIT)
+    refused.process.join()
     with pytest.raises(AssertionError, match="exit 1, though it was not disturbed"):
         refused.kill()
     with pytest.raises(AssertionError, match="exit 1, though it had to work"):
         start(["verify", str(tmp_path)], log).wait("it had to work")
+
+
+def test_a_command_without_an_end_is_killed(tmp_path):
+    os.mkfifo(tmp_path / "log")
+    # It waits for a reader of what it says.
+    stuck = start(["verify", str(tmp_path)], tmp_path / "log")
+    with pytest.raises(AssertionError, match=rf"no end after 0\.1 s.*see {tmp_path}/log"):
+        stuck.wait("it had to work", 0.1)
+    assert stuck.process.exitcode == -signal.SIGKILL
 
 
 def test_a_file_that_is_left_is_named(tmp_path):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 
 import pytest
 
-from campaigns.kills import start, write_shards
+from campaigns.kills import write_shards
+from campaigns.launched import start
 from campaigns.task_managers import compare, read_results, run, stages
 from engines.fetch import MissingEngineError
 
@@ -17,9 +17,6 @@ def local(tmp_path_factory):
     """A folder with a datastore and its report, as the campaign makes them."""
     work = tmp_path_factory.mktemp("local")
     commands = stages(write_shards(work / "in" / "drawn"), work / "here", [])
-    # Before any fork, as the campaign does.
-    for name in (*commands, "verify"):
-        importlib.import_module(f"pipelines.{name}")
     for command in commands.values():
         start(command, work / "log").wait("nothing disturbs it")
     return work / "here"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
-import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -29,6 +30,14 @@ def fragile(self):
         os.kill(os.getpid(), signal.SIGKILL)
     prepare(self)
 PngImagePlugin.PngImageFile.load_prepare = fragile
+"""
+
+DIES_AT_A_PART = """
+import os, signal, sys
+from pathlib import Path
+from tagmine.layout import under_way
+with under_way(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -96,11 +105,8 @@ def test_only_a_process_that_dies_leaves_its_mark(tmp_path):
         assert not died
         raise KeyboardInterrupt
     assert list(target.parent.iterdir()) == []
-    child = os.fork()
-    if not child:
-        with under_way(target):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    died = subprocess.run([sys.executable, "-c", DIES_AT_A_PART, target])
+    assert died.returncode == -signal.SIGKILL
     (mark,) = target.parent.iterdir()
     assert is_leftover(mark) and remove_leftovers(tmp_path) == 0
     # Interrupted before the part is made: it is still known that a process died.

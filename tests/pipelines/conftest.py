@@ -132,7 +132,7 @@ def copied_store(block_store, tmp_path) -> Path:
     return root
 
 
-def start(*arguments: str, **options) -> subprocess.Popen:
+def start(*arguments: str) -> subprocess.Popen:
     """`tagmine …` in a process of its own, leader of its own process group."""
     command = [sys.executable, "-m", "pipelines.main", *arguments]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
@@ -143,7 +143,6 @@ def start(*arguments: str, **options) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **options,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import signal
 import time
@@ -114,9 +113,11 @@ def test_flags_of_the_engine_and_a_job_that_outlives_its_launcher(
     assert main([*elsewhere, "--number_of_execution_retriez=2"]) == 1
     assert "--number_of_execution_retriez=2: neither tagmine nor Beam" in capfd.readouterr().err
     known = [*cluster.worker_flags(), "--number_of_execution_retries=2"]
-    # What runs the tests in the background may have made Ctrl-C mean nothing.
-    heard = {"preexec_fn": functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)}
-    process = start_tagmine(*elsewhere, *known, **heard)
+    # What runs the tests in the background may have made Ctrl-C mean nothing, which processes
+    # inherit, unlike a handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = start_tagmine(*elsewhere, *known)
+    signal.signal(signal.SIGINT, before)
     wait_until(lambda: cluster.overview()["jobs-running"] == 1, process, "a running job")
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=PATIENCE)
