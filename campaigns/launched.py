@@ -81,10 +81,16 @@ def _run(command: list[str], log: Path) -> None:
     os.setsid()
     code = 1
     try:
-        with log.open("w", buffering=1) as stream, contextlib.redirect_stderr(stream):
+        with (
+            log.open("w", buffering=1) as stream,
+            contextlib.redirect_stderr(stream),
+            contextlib.redirect_stdout(stream),
+        ):
             # Of C, and of the workers.
             os.dup2(stream.fileno(), 2)
             code = tagmine(command)
+    except SystemExit as ended:
+        code = ended.code
     except BaseException:
         traceback.print_exc()
     finally:
