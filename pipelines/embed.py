@@ -17,6 +17,7 @@ from index.encoder import load_encoder
 from pipelines.code_version import check_code, code_version
 from pipelines.options import DATAFLOW, DEFAULT_ACCELERATOR, EmbedOptions, RunnerOptions
 from pipelines.runner import check_runner, is_local, run_job
+from pipelines.seen_parts import PartFiles
 from pipelines.shards import (
     Plan,
     check_pin,
@@ -29,6 +30,7 @@ from pipelines.shards import (
     worker_folder,
 )
 from pipelines.summary import print_clip_scores, print_stage
+from tagmine.embeddings import open_embeddings
 from tagmine.errors import TagmineError
 from tagmine.layout import (
     ENCODER_PIN,
@@ -183,7 +185,8 @@ def run(options: EmbedOptions, console: Console) -> None:
 def embed(options: EmbedOptions, plan: Plan, pin: EncoderPin, console: Console) -> None:
     """Run the job over a planned, locked output folder."""
     write_pin(plan.root / ENCODER_PIN, pin)
-    with watch_job(plan.root, options.runner, console, "embed", plan.sources) as watch:
+    files = PartFiles(embeddings_path, lambda path: open_embeddings(path).footer)
+    with watch_job(plan.root, options.runner, console, "embed", plan.sources, files=files) as watch:
         part_options = _part_options(options)
         threads = threads_per_worker(options.runner)
         made_with = (options.clip_model, part_options, pin.maker, threads, watch.folder)

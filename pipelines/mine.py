@@ -15,6 +15,7 @@ from pipelines.code_version import check_code, code_version
 from pipelines.options import MineOptions
 from pipelines.progress import count_cut, record_cut
 from pipelines.runner import check_runner, is_local, run_job
+from pipelines.seen_parts import PartFiles
 from pipelines.shards import (
     Plan,
     check_pin,
@@ -47,6 +48,7 @@ from tagmine.layout import (
 from tagmine.manifest import TaggerPin, write_pin
 from tagmine.mine import mine_fingerprint, mine_part
 from tagmine.mirror import address_of, bring_back
+from tagmine.parts import read_tags_footer
 from tagmine.removed import newest_record
 from tagmine.samples import SampleFields
 from tagmine.sources import Source
@@ -235,7 +237,8 @@ def _mine_all(
     options: MineOptions, plan: Plan, pin: TaggerPin, console: Console, index: str | None
 ) -> None:
     write_pin(plan.root / TAGGER_PIN, pin)
-    with watch_job(plan.root, options.runner, console, "mine", plan.sources) as watch:
+    files = PartFiles(tags_path, read_tags_footer)
+    with watch_job(plan.root, options.runner, console, "mine", plan.sources, files=files) as watch:
         fields = options.inputs.fields
         inputs = tagger_inputs(options)
         made_with = (pin.maker, watch.folder, options.filters, index, newest_record(plan.root))

@@ -10,7 +10,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rich.console import Console
@@ -18,13 +19,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 
 from pipelines.job_log import JobCounts, JobLog
+from pipelines.seen_parts import SeenParts
 from tagmine.errors import TagmineError
 from tagmine.parts import PartFooter
 
@@ -191,15 +192,24 @@ class Watch:
         log: its record beside the datastore.
         folder: where workers leave what they have done, None where they are elsewhere and Beam's
             counters say it.
+        seen: sees what workers elsewhere have finished before the counters say it.
     """
 
     log: JobLog
     folder: str | None
+    seen: SeenParts | None = None
 
     @property
     def kept(self) -> int:
         """How many parts were found finished; 0 where workers are elsewhere."""
         return read_counts(self.folder).parts_kept if self.folder else 0
+
+    def tell(self, counts: JobCounts) -> None:
+        """Take over what Beam's counters say."""
+        if self.seen is None:
+            self.log.update(counts)
+        else:
+            self.seen.tell(counts)
 
 
 @contextlib.contextmanager
@@ -221,62 +231,90 @@ def show_progress(
     Yields:
         The folder that workers write their heartbeats to.
     """
-    columns = (
-        TextColumn("{task.description:<6}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TextColumn("shards  {task.fields[samples]:,} samples  {task.fields[rate]:,.0f}/s"),
-        TimeRemainingColumn(),
-    )
-    stop = threading.Event()
-    with (
-        tempfile.TemporaryDirectory(prefix="tagmine-progress-") as folder,
-        Progress(*columns, console=console, transient=False) as progress,
-    ):
+    with tempfile.TemporaryDirectory(prefix="tagmine-progress-") as folder:
         (Path(folder) / _LAUNCHER).write_text(str(os.getpid()))
-        task = progress.add_task(title, total=shards, samples=0, rate=0.0)
-        watcher = threading.Thread(
-            target=_watch, args=(folder, progress, task, stop, shards, total_bytes, log)
-        )
-        watcher.start()
-        try:
+        bar = _Bar(console, title, shards, total_bytes)
+        with bar.following(lambda: read_counts(folder), log):
             yield folder
-        finally:
-            stop.set()
-            watcher.join()
 
 
-def _watch(
-    folder: str,
-    progress: Progress,
-    task: TaskID,
-    stop: threading.Event,
-    shards: int,
-    total_bytes: int,
-    log: JobLog,
-) -> None:
-    start = said = time.monotonic()
-    while True:
-        last = stop.wait(_BEAT_SECONDS)
-        counts = read_counts(folder)
-        rate = counts.read / max(time.monotonic() - start, 1e-9)
-        by_bytes = min(counts.bytes_read / total_bytes, 1.0) * shards if total_bytes else 0.0
-        finished = counts.parts_done if last else max(by_bytes, counts.parts_done)
-        progress.update(task, completed=finished, samples=counts.read, rate=rate)
-        log.update(counts)
-        if last:
-            return
-        if not progress.console.is_terminal and time.monotonic() - said >= _LINE_SECONDS:
-            said = time.monotonic()
-            left = (said - start) * (shards / finished - 1) if finished else None
-            line = _line(progress.tasks[task].description, shards, counts, rate, left)
-            progress.console.print(line, soft_wrap=True)
+def show_seen(
+    console: Console, title: str, shards: int, seen: SeenParts, log: JobLog
+) -> AbstractContextManager[None]:
+    """As `show_progress`, for workers that are elsewhere; how long ago the last shard came, too."""
+    return _Bar(console, title, shards, 0, elsewhere=True).following(seen.counts, log)
 
 
-def _line(title: str, shards: int, counts: JobCounts, rate: float, left: float | None) -> str:
-    time_left = "?" if left is None else datetime.timedelta(seconds=round(left))
-    return (
-        f"{title} {counts.parts_done:,}/{shards:,} shards, {counts.read:,} samples, "
-        f"{rate:,.0f}/s, {time_left} left"
-    )
+class _Bar:
+    def __init__(
+        self, console: Console, title: str, shards: int, total_bytes: int, elsewhere: bool = False
+    ) -> None:
+        columns = (
+            TextColumn("{task.description:<6}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            MofNCompleteColumn(),
+            TextColumn("shards  {task.fields[samples]:,} samples  {task.fields[rate]:,.0f}/s"),
+            TimeRemainingColumn(),
+            *([TextColumn("{task.fields[last]}")] if elsewhere else []),
+        )
+        self._title, self._shards, self._total_bytes = title, shards, total_bytes
+        self._elsewhere = elsewhere
+        self._progress = Progress(*columns, console=console, transient=False)
+        self._task = self._progress.add_task(title, total=shards, samples=0, rate=0.0, last="")
+
+    @contextlib.contextmanager
+    def following(self, read: Callable[[], JobCounts], log: JobLog) -> Iterator[None]:
+        stop = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(read, stop, log))
+        with self._progress:
+            watcher.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                watcher.join()
+
+    def _watch(self, read: Callable[[], JobCounts], stop: threading.Event, log: JobLog) -> None:
+        start = said = moved = time.monotonic()
+        done = 0
+        while True:
+            last = stop.wait(_BEAT_SECONDS)
+            counts = read()
+            now = time.monotonic()
+            if counts.parts_done != done:
+                done, moved = counts.parts_done, now
+            finished = float(done) if last else self._finished(counts)
+            rate = counts.read / max(now - start, 1e-9)
+            ago = "" if last else self._ago(done, now - moved)
+            self._progress.update(
+                self._task, completed=finished, samples=counts.read, rate=rate, last=ago
+            )
+            log.update(counts)
+            if last:
+                return
+            if not self._progress.console.is_terminal and now - said >= _LINE_SECONDS:
+                said = now
+                left = (now - start) * (self._shards / finished - 1) if finished else None
+                line = f"{self._line(counts, rate, left)}{ago and '; ' + ago}"
+                self._progress.console.print(line, soft_wrap=True)
+
+    def _finished(self, counts: JobCounts) -> float:
+        if not self._total_bytes:
+            return counts.parts_done
+        by_bytes = min(counts.bytes_read / self._total_bytes, 1.0) * self._shards
+        return max(by_bytes, counts.parts_done)
+
+    def _ago(self, done: int, seconds: float) -> str:
+        """Whether an engine still gets on, of which its lost workers say nothing here."""
+        if not self._elsewhere:
+            return ""
+        passed = datetime.timedelta(seconds=round(seconds))
+        return f"last shard {passed} ago" if done else f"no shard yet, since {passed}"
+
+    def _line(self, counts: JobCounts, rate: float, left: float | None) -> str:
+        time_left = "?" if left is None else datetime.timedelta(seconds=round(left))
+        return (
+            f"{self._title} {counts.parts_done:,}/{self._shards:,} shards, {counts.read:,} "
+            f"samples, {rate:,.0f}/s, {time_left} left"
+        )

@@ -32,6 +32,7 @@ from pipelines.query_shards import encoder_name
 from pipelines.retrieve_options import RetrieveOptions
 from pipelines.retrieve_plan import RetrievePlan, check_same_datastore, plan_retrieval
 from pipelines.runner import check_runner, run_job
+from pipelines.seen_parts import PartFiles
 from pipelines.shards import process_part, watch_job
 from pipelines.summary import print_count
 from tagmine.errors import ConfigurationError, DatastoreError, TagmineError
@@ -146,7 +147,10 @@ def run(options: RetrieveOptions, console: Console) -> None:
         stores = dataclasses.replace(options.datastores, folders=folders)
         threads = threads_per_worker(options.runner)
         sized = options.instructions is None
-        with watch_job(plan.root, options.runner, console, RETRIEVE, plan.sources, sized) as watch:
+        files = PartFiles(retrievals_path, lambda path: read_footers(path)[0])
+        with watch_job(
+            plan.root, options.runner, console, RETRIEVE, plan.sources, sized, files=files
+        ) as watch:
             job = RetrieveJob(
                 str(plan.root), stores, name, part_options, pin, threads, watch.folder
             )

@@ -29,7 +29,7 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
-from pipelines.job_log import JobCounts, JobLog
+from pipelines.job_log import JobCounts
 from pipelines.local_workers import WorkerDiedError
 from pipelines.meanwhile import meanwhile
 from pipelines.options import DATAFLOW, LOCAL_RUNNERS, RunnerOptions
@@ -141,7 +141,7 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO)
         if is_local(options):
             pipeline.run().wait_until_finish()
         else:
-            _run_elsewhere(options, pipeline, watch.log)
+            _run_elsewhere(options, pipeline, watch)
     except WorkerDiedError:
         raise
     except (TagmineError, RuntimeError) as error:
@@ -159,11 +159,11 @@ def _run(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch, log: IO)
         quiet.setLevel(level)
 
 
-def _run_elsewhere(options: RunnerOptions, pipeline: beam.Pipeline, log: JobLog) -> None:
+def _run_elsewhere(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch) -> None:
     try:
         with _own_interrupt():
             result = pipeline.run()
-        with _counting(result, log):
+        with _counting(result, watch):
             _wait(result)
     # Whatever a runner or its client library raises, and they raise all sorts, the job failed.
     except Exception as error:
@@ -194,16 +194,16 @@ def _own_interrupt() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _counting(result: PipelineResult, log: JobLog) -> Iterator[None]:
-    """Keep the log up to date by Beam's counters, while the job runs and when it is over."""
+def _counting(result: PipelineResult, watch: Watch) -> Iterator[None]:
+    """Tell Beam's counters, while the job runs and when it is over."""
     try:
-        with meanwhile(_POLL_SECONDS, lambda: _count(result, log)):
+        with meanwhile(_POLL_SECONDS, lambda: _count(result, watch)):
             yield
     finally:
-        _count(result, log)
+        _count(result, watch)
 
 
-def _count(result: PipelineResult, log: JobLog) -> None:
+def _count(result: PipelineResult, watch: Watch) -> None:
     if isinstance(result, PortableResult):
         # It would say for ever what it was told first, which is nothing while a batch job runs.
         result._metrics = None
@@ -213,7 +213,7 @@ def _count(result: PipelineResult, log: JobLog) -> None:
     except Exception as error:
         logging.getLogger(__name__).debug("no counters yet: %s", error)
         return
-    log.update(counts_of({c.key.metric.name: c.attempted or c.committed or 0 for c in found}))
+    watch.tell(counts_of({c.key.metric.name: c.attempted or c.committed or 0 for c in found}))
 
 
 def counts_of(counters: Mapping[str, int]) -> JobCounts:

@@ -22,8 +22,10 @@ from pipelines.progress import (
     Watch,
     record_failure,
     show_progress,
+    show_seen,
 )
 from pipelines.runner import is_local
+from pipelines.seen_parts import PartFiles, SeenParts
 from tagmine.errors import ConfigurationError, TagmineError
 from tagmine.layout import locked, output_folder, remove_leftovers
 from tagmine.manifest import EncoderPin, TaggerPin, read_pin
@@ -137,14 +139,21 @@ def watch_job(
     title: str,
     sources: tuple[Source, ...],
     sized: bool = True,
+    files: PartFiles | None = None,
 ) -> Iterator[Watch]:
-    """The record of a job, and a progress line where it runs on this machine.
+    """The record of a job, and a progress line.
 
-    Without `sized`, for sources whose bytes are not known, the line moves from part to part.
+    Without `sized`, for sources whose bytes are not known, the line moves from part to part. Where
+    workers are elsewhere, there is none without `files`, which are those that they make.
     """
     with log_job(root, title, runner.runner, len(sources)) as log:
         if not is_local(runner):
-            yield Watch(log, None)
+            if files is None:
+                yield Watch(log, None)
+                return
+            seen = SeenParts(root, files, sources)
+            with show_seen(console, title, len(sources), seen, log):
+                yield Watch(log, None, seen)
             return
         total = _total_bytes(sources) if sized else 0
         with show_progress(console, title, len(sources), total, log) as folder:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import apache_beam as beam
 from rich.console import Console
 
-from index.thumbnails import make_thumbnails
+from index.thumbnails import make_thumbnails, read_thumbnails_footer
 from pipelines.code_version import check_code, code_version
 from pipelines.options import RunnerOptions
 from pipelines.runner import run_job
+from pipelines.seen_parts import PartFiles
 from pipelines.shards import Plan, process_part, watch_job
 from tagmine.layout import embeddings_path, thumbnails_path
 from tagmine.mirror import address_of, bring_back, working_folder
@@ -57,7 +58,8 @@ def keep_thumbnails(
     side: int, fields: SampleFields, runner: RunnerOptions, plan: Plan, console: Console
 ) -> None:
     """Run the job over a planned, locked output folder whose shards are embedded."""
-    with watch_job(plan.root, runner, console, "thumbnails", plan.sources) as watch:
+    files = PartFiles(thumbnails_path, read_thumbnails_footer)
+    with watch_job(plan.root, runner, console, "thumbnails", plan.sources, files=files) as watch:
         job = ThumbnailsJob(address_of(plan.root), side, fields, watch.folder)
         run_job(runner, lambda p: build(p, plan.sources, job), watch)
         kept = watch.kept

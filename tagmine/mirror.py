@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -259,6 +260,36 @@ def bring_back(root: Path, *folders: str) -> None:
     mirror = _MIRRORS.get(root)
     if mirror is not None:
         mirror.update(CONTROL_FILES, folders)
+
+
+def is_mirror(root: Path) -> bool:
+    """Whether what is written to this folder goes to an object store."""
+    return root in _MIRRORS
+
+
+def files_below(root: Path, folder: str) -> dict[str, Hashable]:
+    """Finished files of a folder by their names, with something that a replaced one has not.
+
+    Args:
+        root: where workers write; of a mirror, the object store is looked at.
+        folder: relative to it; those below it are left out.
+
+    Raises:
+        OSError: for a folder that cannot be read.
+        StoreError: when the object store does not answer.
+    """
+    mirror = _MIRRORS.get(root)
+    if mirror is not None:
+        return {name: item.version for name, item in mirror.store.list(folder).items()}
+    if not (root / folder).is_dir():
+        return {}
+    found: dict[str, Hashable] = {}
+    with os.scandir(root / folder) as entries:
+        # Hidden ones are being written, and gone in a moment.
+        for entry in (entry for entry in entries if not entry.name.startswith(".")):
+            status = entry.stat()
+            found[f"{folder}/{entry.name}"] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
 
 
 def check_stored(root: Path, sizes: dict[str, int]) -> None:

@@ -82,15 +82,15 @@ class Store:
         """The URL of an object."""
         return f"{self.url}/{name}" if name else self.url
 
-    def list(self) -> dict[str, StoredObject]:
-        """Every object below the root by its name, of however many; none for an empty store."""
-        infos = self._call("", self._find)
+    def list(self, below: str = "") -> dict[str, StoredObject]:
+        """Every object below the root, or a folder of it, by its name; none for an empty store."""
+        infos = self._call(below, lambda: self._find(below))
         return {item.name: item for item in map(self._stored, infos.values()) if item is not None}
 
-    def _find(self) -> Mapping[str, Mapping[str, Any]]:
+    def _find(self, below: str) -> Mapping[str, Mapping[str, Any]]:
         self._filesystem.invalidate_cache()
         try:
-            return self._filesystem.find(self._path, detail=True)
+            return self._filesystem.find(self._full(below).rstrip("/"), detail=True)
         except FileNotFoundError:
             return {}
 

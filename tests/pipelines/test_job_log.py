@@ -17,7 +17,7 @@ from rich.console import Console
 from pipelines import job_log
 from pipelines.job_log import JobCounts, JobLog, log_job, read_jobs
 from pipelines.main import main
-from pipelines.progress import Heartbeat, read_counts, show_progress
+from pipelines.progress import Heartbeat, Watch, read_counts, show_progress
 from pipelines.runner import PortableResult, _count, counts_of
 from tagmine.errors import DatastoreError
 from tagmine.parts import PartFooter
@@ -185,9 +185,9 @@ def test_an_engine_that_tells_its_counters_at_the_end_is_asked_again(tmp_path):
     service = JobServiceOfABatchJob()
     result = PortableResult(service, "job", (), ())
     with log_job(tmp_path, "mine", "FlinkRunner", 3) as log:
-        _count(result, log)
+        _count(result, Watch(log, None))
         service.over = True
-        _count(result, log)
+        _count(result, Watch(log, None))
     (record,) = read_jobs(tmp_path)
     assert (record.samples_read, record.samples_written, record.parts_done) == (16, 14, 3)
 
