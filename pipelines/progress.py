@@ -201,7 +201,9 @@ class Watch:
 
     @property
     def kept(self) -> int:
-        """How many parts were found finished; 0 where workers are elsewhere."""
+        """How many parts were found finished; 0 where nothing but the log knows it."""
+        if self.seen:
+            return self.seen.counts().parts_kept
         return read_counts(self.folder).parts_kept if self.folder else 0
 
     def tell(self, counts: JobCounts) -> None:
@@ -310,7 +312,7 @@ class _Bar:
         if not self._elsewhere:
             return ""
         passed = datetime.timedelta(seconds=round(seconds))
-        return f"last shard {passed} ago" if done else f"no shard yet, since {passed}"
+        return f"last {passed} ago" if done else f"none after {passed}"
 
     def _line(self, counts: JobCounts, rate: float, left: float | None) -> str:
         time_left = "?" if left is None else datetime.timedelta(seconds=round(left))

@@ -87,6 +87,7 @@ def test_counters_count_once_they_say_as_much(mined, tmp_path):
         at_the_end = dataclasses.replace(counts_of(mined, 0, 1, 2, 3), parts_kept=3)
         watch.tell(at_the_end)
         assert seen.counts() == at_the_end
+        assert watch.kept == 3
 
 
 def test_a_listing_takes_a_twentieth_of_the_time_at_most(mined, tmp_path, monkeypatch):
@@ -128,15 +129,15 @@ def test_the_record_and_the_line_say_how_far_it_is(mined, tmp_path, monkeypatch)
     seen, said = SeenParts(tmp_path, MINED, sources), io.StringIO()
     log = JobLog(tmp_path, "mine", "FlinkRunner", len(sources))
     with show_seen(Console(file=said, width=160), "mine", len(sources), seen, log):
-        wait_until(lambda: "no shard yet" in said.getvalue())
+        wait_until(lambda: "none after" in said.getvalue())
         put(mined, tmp_path, 2)
         wait_until(lambda: "mine 1/4" in said.getvalue())
         wait_until(lambda: read_jobs(tmp_path)[0].parts_done == 1)
     first, *_, last, bar = said.getvalue().splitlines()
-    words = r"mine 0/4 shards, 0 samples, 0/s, \? left; no shard yet, since 0:00:0\d"
+    words = r"mine 0/4 shards, 0 samples, 0/s, \? left; none after 0:00:0\d"
     assert re.fullmatch(words, first)
     read = counts_of(mined, 2).read
-    words = rf"mine 1/4 shards, {read} samples, \d+/s, 0:0\d:\d\d left; last shard 0:00:\d\d ago"
+    words = rf"mine 1/4 shards, {read} samples, \d+/s, 0:0\d:\d\d left; last 0:00:\d\d ago"
     assert re.fullmatch(words, last)
     assert "1/4 shards" in bar and "ago" not in bar
     record = read_jobs(tmp_path)[0]
