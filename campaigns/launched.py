@@ -14,8 +14,9 @@ from pathlib import Path
 from pipelines.main import main as tagmine
 
 _TAIL_CHARACTERS = 2000
-# They fork from a process without threads: those of gRPC or OpenMP leave a fork with locks that
-# nobody opens, in which a command hangs or crashes.
+# They fork from a process in which gRPC and OpenMP have no threads, whose locks nobody would open
+# in the fork: a command hangs or crashes there. Its environment and folder are those of the first
+# start.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["pipelines.build", "pipelines.validate", "pipelines.verify"])
 
@@ -71,7 +72,7 @@ class Launched:
 
 
 def start(command: list[str], log: Path) -> Launched:
-    """Start a command of tagmine; it is ended when the calling process ends."""
+    """Start a command of tagmine, which is ended where the calling process exits before."""
     process = _FORKS.Process(target=_run, args=(command, log), daemon=True)
     process.start()
     return Launched(process, log)
@@ -90,7 +91,7 @@ def _run(command: list[str], log: Path) -> None:
             os.dup2(stream.fileno(), 2)
             code = tagmine(command)
     except SystemExit as ended:
-        code = ended.code
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:

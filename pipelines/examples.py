@@ -131,8 +131,8 @@ examples:
 
 Reads the records that jobs keep in DIR/jobs, one file each, written about every second while the
 job runs; docs/format.md says what is in them. A job that was killed is shown as "stopped?" once
-nothing was heard of it for a minute. Of a job on another runner, such as Flink, parts count
-once they appear; those that it found finished, and those of index and validate, when it ends.""",
+nothing was heard of it for a minute. On another runner, such as Flink, parts of mine, embed and
+retrieve count once they appear; those found finished, and those of other stages, when it ends.""",
     "compare": """\
 examples:
   tagmine compare 'held-out/*.tar' --datastores general-tags fashion-tags general-tags+fashion-tags

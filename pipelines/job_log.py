@@ -44,6 +44,8 @@ class JobCounts:
         written: samples written to finished parts.
         rejected: samples rejected in finished parts, by reason.
         bytes_read: bytes of the shards that were read; 0 where it is not known.
+        unsure: parts that were there before and are in no count, since nobody knows yet whether
+            they are made anew.
     """
 
     parts_done: int = 0
@@ -52,6 +54,7 @@ class JobCounts:
     written: int = 0
     rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
     bytes_read: int = 0
+    unsure: int = 0
 
     def __add__(self, other: JobCounts) -> JobCounts:
         reasons = sorted({*self.rejected, *other.rejected})
@@ -62,6 +65,7 @@ class JobCounts:
             self.written + other.written,
             {r: self.rejected.get(r, 0) + other.rejected.get(r, 0) for r in reasons},
             self.bytes_read + other.bytes_read,
+            self.unsure + other.unsure,
         )
 
 
@@ -158,7 +162,7 @@ def _seconds_left(record: JobRecord, counts: JobCounts, seconds: float) -> float
     """At the pace of the parts that were made, as those that were found finished take no time."""
     made = counts.parts_done - counts.parts_kept
     left = record.parts - counts.parts_done
-    if record.state != "running" or (left and not made):
+    if record.state != "running" or counts.unsure or (left and not made):
         return None
     return round(seconds * left / made, 3) if left else 0.0
 

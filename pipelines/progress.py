@@ -1,4 +1,4 @@
-"""A live progress line for a local run, fed by small files that the workers keep up to date."""
+"""A live progress line, fed by small files that local workers keep up to date, or by parts."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class Watch:
         log: its record beside the datastore.
         folder: where workers leave what they have done, None where they are elsewhere and Beam's
             counters say it.
-        seen: sees what workers elsewhere have finished before the counters say it.
+        seen: sees what workers elsewhere have finished before those say it.
     """
 
     log: JobLog
@@ -202,16 +202,16 @@ class Watch:
     @property
     def kept(self) -> int:
         """How many parts were found finished; 0 where nothing but the log knows it."""
-        if self.seen:
+        if self.seen is not None:
             return self.seen.counts().parts_kept
         return read_counts(self.folder).parts_kept if self.folder else 0
 
     def tell(self, counts: JobCounts) -> None:
         """Take over what Beam's counters say."""
-        if self.seen is None:
-            self.log.update(counts)
-        else:
+        if self.seen is not None:
             self.seen.tell(counts)
+            counts = self.seen.counts()
+        self.log.update(counts)
 
 
 @contextlib.contextmanager
@@ -244,7 +244,12 @@ def show_seen(
     console: Console, title: str, shards: int, seen: SeenParts, log: JobLog
 ) -> AbstractContextManager[None]:
     """As `show_progress`, for workers that are elsewhere; how long ago the last shard came, too."""
-    return _Bar(console, title, shards, 0, elsewhere=True).following(seen.counts, log)
+
+    def read() -> JobCounts:
+        seen.look()
+        return seen.counts()
+
+    return _Bar(console, title, shards, 0, elsewhere=True).following(read, log)
 
 
 class _Bar:
@@ -257,18 +262,19 @@ class _Bar:
             TaskProgressColumn(),
             MofNCompleteColumn(),
             TextColumn("shards  {task.fields[samples]:,} samples  {task.fields[rate]:,.0f}/s"),
-            TimeRemainingColumn(),
-            *([TextColumn("{task.fields[last]}")] if elsewhere else []),
+            # By its own memory, Rich would take parts that were found for ones that were made.
+            TextColumn("{task.fields[pace]}") if elsewhere else TimeRemainingColumn(),
         )
         self._title, self._shards, self._total_bytes = title, shards, total_bytes
         self._elsewhere = elsewhere
         self._progress = Progress(*columns, console=console, transient=False)
-        self._task = self._progress.add_task(title, total=shards, samples=0, rate=0.0, last="")
+        self._task = self._progress.add_task(title, total=shards, samples=0, rate=0.0, pace="")
 
     @contextlib.contextmanager
     def following(self, read: Callable[[], JobCounts], log: JobLog) -> Iterator[None]:
         stop = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(read, stop, log))
+        # A second Ctrl-C does not wait for a store that does not answer.
+        watcher = threading.Thread(target=self._watch, args=(read, stop, log), daemon=True)
         with self._progress:
             watcher.start()
             try:
@@ -286,19 +292,23 @@ class _Bar:
             now = time.monotonic()
             if counts.parts_done != done:
                 done, moved = counts.parts_done, now
-            finished = float(done) if last else self._finished(counts)
+            finished = done if last else self._finished(counts)
             rate = counts.read / max(now - start, 1e-9)
-            ago = "" if last else self._ago(done, now - moved)
+            pace = self._pace(counts, finished, now - start, now - moved)
             self._progress.update(
-                self._task, completed=finished, samples=counts.read, rate=rate, last=ago
+                self._task,
+                completed=finished,
+                samples=counts.read,
+                rate=rate,
+                pace="" if last else pace,
             )
             log.update(counts)
             if last:
                 return
             if not self._progress.console.is_terminal and now - said >= _LINE_SECONDS:
                 said = now
-                left = (now - start) * (self._shards / finished - 1) if finished else None
-                line = f"{self._line(counts, rate, left)}{ago and '; ' + ago}"
+                so_far = f"{self._title} {counts.parts_done:,}/{self._shards:,} shards"
+                line = f"{so_far}, {counts.read:,} samples, {rate:,.0f}/s, {pace}"
                 self._progress.console.print(line, soft_wrap=True)
 
     def _finished(self, counts: JobCounts) -> float:
@@ -307,16 +317,19 @@ class _Bar:
         by_bytes = min(counts.bytes_read / self._total_bytes, 1.0) * self._shards
         return max(by_bytes, counts.parts_done)
 
-    def _ago(self, done: int, seconds: float) -> str:
-        """Whether an engine still gets on, of which its lost workers say nothing here."""
-        if not self._elsewhere:
-            return ""
-        passed = datetime.timedelta(seconds=round(seconds))
-        return f"last {passed} ago" if done else f"none after {passed}"
+    def _pace(self, counts: JobCounts, finished: float, seconds: float, still: float) -> str:
+        """The time left, and for workers elsewhere how long nothing came.
 
-    def _line(self, counts: JobCounts, rate: float, left: float | None) -> str:
-        time_left = "?" if left is None else datetime.timedelta(seconds=round(left))
-        return (
-            f"{self._title} {counts.parts_done:,}/{self._shards:,} shards, {counts.read:,} "
-            f"samples, {rate:,.0f}/s, {time_left} left"
-        )
+        Where the job was started, an engine that lost its workers says nothing.
+        """
+        left = "?"
+        if finished and not counts.unsure:
+            left = _clock(max(0.0, seconds * (self._shards / finished - 1)))
+        if not self._elsewhere:
+            return f"{left} left"
+        ago = f"last {_clock(still)} ago" if counts.parts_done else f"none new for {_clock(still)}"
+        return f"{left} left, {ago}"
+
+
+def _clock(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))

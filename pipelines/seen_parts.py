@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 from pipelines.job_log import JobCounts
@@ -15,8 +15,10 @@ from tagmine.parts import PartFooter
 from tagmine.sources import Source
 
 _LOOK_SECONDS = 2.0
-# Of the time between two looks, what one may take: listing a bucket of many parts takes seconds.
-_LOOK_SHARE = 0.05
+# A folder or bucket of many parts takes seconds to list: so often its time between two looks.
+_LOOK_RESTS = 3.0
+# Of a look; footers that are not reached are read in the next one.
+_READ_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,54 +37,80 @@ class PartFiles:
 class SeenParts:
     """Counts what a job does on an engine that tells Beam's counters only when it is over.
 
-    A file that was there before and stays is in no count but the counters': it may be the finished
-    part of an earlier job, or one that is yet to be made anew. In an object store files are
-    counted, and not their samples.
+    A file that was there before and stays may be the finished part of an earlier job, or one that
+    is yet to be made anew: until the counters say it, it is not counted. In an object store files
+    are counted, and not their samples.
     """
 
     def __init__(self, root: Path, files: PartFiles, sources: Sequence[Source]) -> None:
-        """Before the job is started.
-
-        Raises:
-            StoreError: when an object store does not answer.
-        """
+        """Looks at what is there before the job is started."""
         self._root = root
         self._files = files
         self._names = {files.path(source.part) for source in sources}
         self._folder = str(Path(files.path(0)).parent)
-        self._before = self._look()
-        self._next_look = 0.0
+        self._before: dict[str, Hashable] | None = None
         self._new: set[str] = set()
         self._seen = JobCounts()
         self._told = JobCounts()
+        self._next_look = 0.0
+        self.look()
 
     def tell(self, counts: JobCounts) -> None:
         """Take over Beam's counters, of which an engine may have none yet."""
         self._told = counts
 
-    def counts(self) -> JobCounts:
-        """What is known to be done; looks again only now and then."""
+    def look(self) -> None:
+        """Look again if that is due, and not all is known."""
         began = time.monotonic()
-        if began >= self._next_look:
-            # The job itself says it when its folder, or the store, is away.
+        if began < self._next_look or self._told.parts_done >= len(self._names):
+            return
+        # Where its folder or store is away, the job itself says so.
+        with contextlib.suppress(OSError, TagmineError):
+            self._look()
+        now = time.monotonic()
+        self._next_look = now + max(_LOOK_SECONDS, _LOOK_RESTS * (now - began))
+
+    def counts(self) -> JobCounts:
+        """What is known to be done, by the counters and by what was seen."""
+        told, seen = self._told, self._seen
+        return JobCounts(
+            max(told.parts_done, seen.parts_done),
+            told.parts_kept,
+            max(told.read, seen.read),
+            max(told.written, seen.written),
+            max(told, seen, key=lambda counts: counts.read).rejected,
+            unsure=0 if told.parts_done else len((self._before or {}).keys() - self._new),
+        )
+
+    def _look(self) -> None:
+        found = [(name, see) for name, see in self._list() if name not in self._new]
+        if self._before is None:
+            self._before = {name: _see(see) for name, see in found}
+            return
+        began = time.monotonic()
+        for name, see in found:
+            if name in self._before and _see(see) == self._before[name]:
+                continue
+            # One that cannot be read is looked at again, and hides none of the others.
             with contextlib.suppress(OSError, TagmineError):
-                self._count_new(self._look())
-            now = time.monotonic()
-            self._next_look = now + max(_LOOK_SECONDS, (now - began) / _LOOK_SHARE)
-        return max(self._told, self._seen, key=lambda counts: (counts.parts_done, counts.read))
-
-    def _look(self) -> Mapping[str, Hashable]:
-        found = files_below(self._root, self._folder)
-        return {name: state for name, state in found.items() if name in self._names}
-
-    def _count_new(self, found: Mapping[str, Hashable]) -> None:
-        for name, state in found.items():
-            if name not in self._new and state != self._before.get(name):
                 self._seen += self._count(name)
                 self._new.add(name)
+            if time.monotonic() - began > _READ_SECONDS:
+                return
+
+    def _list(self) -> Iterator[tuple[str, Callable[[], Hashable]]]:
+        for name, see in files_below(self._root, self._folder):
+            if name in self._names:
+                yield name, see
 
     def _count(self, name: str) -> JobCounts:
         if is_mirror(self._root):
             return JobCounts(1)
         footer = self._files.footer(self._root / name)
         return JobCounts(1, 0, footer.read, footer.written, footer.rejected)
+
+
+def _see(see: Callable[[], Hashable]) -> Hashable:
+    with contextlib.suppress(OSError):
+        return see()
+    return None

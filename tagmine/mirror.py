@@ -8,10 +8,11 @@ lacks, and may be deleted at any time: what is needed is fetched again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -267,29 +268,30 @@ def is_mirror(root: Path) -> bool:
     return root in _MIRRORS
 
 
-def files_below(root: Path, folder: str) -> dict[str, Hashable]:
-    """Finished files of a folder by their names, with something that a replaced one has not.
+def files_below(root: Path, folder: str) -> Iterator[tuple[str, Callable[[], Hashable]]]:
+    """Files of a folder: their names, and how to see something that a replaced one has not.
 
     Args:
         root: where workers write; of a mirror, the object store is looked at.
-        folder: relative to it; those below it are left out.
+        folder: relative to it, one without folders; there are no files where it is not there.
 
     Raises:
-        OSError: for a folder that cannot be read.
-        StoreError: when the object store does not answer.
+        OSError: for a folder that cannot be read, or a file that is gone when it is looked at.
+        StoreError: when the object store does not answer at once.
     """
     mirror = _MIRRORS.get(root)
     if mirror is not None:
-        return {name: item.version for name, item in mirror.store.list(folder).items()}
-    if not (root / folder).is_dir():
-        return {}
-    found: dict[str, Hashable] = {}
-    with os.scandir(root / folder) as entries:
-        # Hidden ones are being written, and gone in a moment.
-        for entry in (entry for entry in entries if not entry.name.startswith(".")):
-            status = entry.stat()
-            found[f"{folder}/{entry.name}"] = (status.st_ino, status.st_size, status.st_mtime_ns)
-    return found
+        for name, item in mirror.store.list(folder, tries=1).items():
+            yield name, functools.partial(getattr, item, "version")
+    elif (root / folder).is_dir():
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                yield f"{folder}/{entry.name}", functools.partial(_state, entry)
+
+
+def _state(entry: os.DirEntry) -> Hashable:
+    status = entry.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def check_stored(root: Path, sizes: dict[str, int]) -> None:

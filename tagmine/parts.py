@@ -303,7 +303,7 @@ def parse_footer(path: Path, metadata: dict[bytes, bytes] | None) -> PartFooter:
         raise DatastoreError(f"{path} has no tagmine footer; it was not written by tagmine.")
     try:
         footer = PartFooter(**json.loads(text))
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, error) from error
     if footer.format_version != FORMAT_VERSION:
         raise DatastoreError(

@@ -57,7 +57,7 @@ def _http_status(error: BaseException | None) -> int | None:
     return status if isinstance(status, int) and status >= 400 else None
 
 
-def retry(call: Callable[[], _T], what: str) -> _T:
+def retry(call: Callable[[], _T], what: str, tries: int | None = None) -> _T:
     """The result of `call`, tried up to `TRIES` times with waits that double, with jitter.
 
     It gives up sooner when every call to the same place, of whichever thread, has failed for
@@ -66,12 +66,14 @@ def retry(call: Callable[[], _T], what: str) -> _T:
     Args:
         call: what to do; safe to do twice.
         what: what it does, for the log; the place is the server or bucket of a URL.
+        tries: fewer, for what is asked again later anyway.
 
     Raises:
         Exception: the last one, or the first that is not transient.
     """
     place = "/".join(what.split("/", 3)[:3]) if "://" in what else what
-    for attempt in range(1, TRIES + 1):
+    tries = tries or TRIES
+    for attempt in range(1, tries + 1):
         try:
             result = call()
         # Each file system of fsspec has exceptions of its own, not all of them OSErrors.
@@ -79,7 +81,7 @@ def retry(call: Callable[[], _T], what: str) -> _T:
             if not is_transient(error):
                 _answers(place)
                 raise
-            if _seconds_failing(place) > PATIENCE_SECONDS or attempt == TRIES:
+            if _seconds_failing(place) > PATIENCE_SECONDS or attempt == tries:
                 raise
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
             _LOG.warning(

@@ -82,9 +82,9 @@ class Store:
         """The URL of an object."""
         return f"{self.url}/{name}" if name else self.url
 
-    def list(self, below: str = "") -> dict[str, StoredObject]:
+    def list(self, below: str = "", tries: int | None = None) -> dict[str, StoredObject]:
         """Every object below the root, or a folder of it, by its name; none for an empty store."""
-        infos = self._call(below, lambda: self._find(below))
+        infos = self._call(below, lambda: self._find(below), tries=tries)
         return {item.name: item for item in map(self._stored, infos.values()) if item is not None}
 
     def _find(self, below: str) -> Mapping[str, Mapping[str, Any]]:
@@ -205,10 +205,14 @@ class Store:
         return _stored_object(name, info)
 
     def _call(
-        self, name: str, call: Callable[[], _T], passing: tuple[type[Exception], ...] = ()
+        self,
+        name: str,
+        call: Callable[[], _T],
+        passing: tuple[type[Exception], ...] = (),
+        tries: int | None = None,
     ) -> _T:
         try:
-            return retry(call, self.place(name))
+            return retry(call, self.place(name), tries)
         except passing:
             raise
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def encode_scenes(scenes: Sequence[Scene], path: Path, workers: int) -> Features
     """Features of the pictures of scenes, read from `path` where an earlier run left them."""
     if not path.exists():
         chunks = [scenes[i : i + _CHUNK] for i in range(0, len(scenes), _CHUNK)]
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             parts = list(pool.map(_encode, chunks))
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp.npz")

@@ -23,8 +23,9 @@ def test_a_command_that_ends_badly_by_itself_fails_and_says_what_it_said(tmp_pat
 
 
 def test_a_kill_counts_where_the_process_died_of_it(tmp_path):
+    os.mkfifo(tmp_path / "unread")
+    assert start(["verify", str(tmp_path)], tmp_path / "unread").kill()
     log = tmp_path / "log"
-    assert start(["verify", str(tmp_path)], log).kill()
     refused = start(["verify", str(tmp_path)], log)
     refused.process.join()
     with pytest.raises(AssertionError, match="exit 1, though it was not disturbed"):

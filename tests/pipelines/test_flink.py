@@ -119,8 +119,10 @@ def test_flags_of_the_engine_and_a_job_that_outlives_its_launcher(
     # What runs the tests in the background may have made Ctrl-C mean nothing, which processes
     # inherit, unlike a handler.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = start_tagmine(*elsewhere, *known)
-    signal.signal(signal.SIGINT, before)
+    try:
+        process = start_tagmine(*elsewhere, *known)
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_until(lambda: cluster.overview()["jobs-running"] == 1, process, "a running job")
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=PATIENCE)

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import time
+import dataclasses
 
 import pytest
 
-from tagmine.retries import retry
+from tagmine.retries import PATIENCE_SECONDS, retry
+
+
+@dataclasses.dataclass
+class Clock:
+    """As the module time, for one who sleeps and is never late."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @pytest.fixture
-def tries(monkeypatch):
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tagmine.retries.time", clock)
+    return clock
+
+
+@pytest.fixture
+def tries(monkeypatch, clock):
     """A function that asks a place until it gives up, and says how often it asked."""
     monkeypatch.setattr("tagmine.retries.TRIES", 1000)
-    monkeypatch.setattr("tagmine.retries.PATIENCE_SECONDS", 0.5)
-    for name in ("_FIRST_WAIT", "_LONGEST_WAIT"):
-        monkeypatch.setattr(f"tagmine.retries.{name}", 0.002)
 
     def ask(what: str, error: Exception) -> int:
         asked = []
@@ -45,7 +62,7 @@ def test_an_answer_that_refuses_is_a_sign_of_life(tries):
     assert tries("s3://stern/ds/lease", ConnectionError()) > 2
 
 
-def test_what_was_not_asked_for_long_is_waited_for_again(tries):
+def test_what_was_not_asked_for_long_is_waited_for_again(tries, clock):
     assert tries("s3://idle/ds/lease", ConnectionError()) > 2
-    time.sleep(0.6)
+    clock.sleep(PATIENCE_SECONDS + 1)
     assert tries("s3://idle/ds/lease", ConnectionError()) > 1

@@ -141,6 +141,7 @@ def test_a_photo_is_dropped_or_pasted(browser, folders, kind):
     assert prevented or kind == "paste"
     browser.until(lambda: browser.texts("#preview-name") == [f"by-{kind}.jpg"])
     browser.until(lambda: browser.all(".column .score"))
+    browser.look(1)
     assert float(browser.one(".column .score").text) > 0.99
 
 
