@@ -213,7 +213,8 @@ def _count(result: PipelineResult, watch: Watch) -> None:
     except Exception as error:
         logging.getLogger(__name__).debug("no counters yet: %s", error)
         return
-    watch.tell(counts_of({c.key.metric.name: c.attempted or c.committed or 0 for c in found}))
+    # What was attempted counts lost work, too, and with Prism lacks that of some bundles.
+    watch.tell(counts_of({c.key.metric.name: c.committed or c.attempted or 0 for c in found}))
 
 
 def counts_of(counters: Mapping[str, int]) -> JobCounts:

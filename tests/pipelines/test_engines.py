@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engines.fetch import JOB_SERVER_JAR, MissingEngineError, fetch
+from pipelines.job_log import read_jobs
 
 pytestmark = pytest.mark.engines
 
@@ -26,6 +27,11 @@ def spark():
     return [*master, f"--spark_job_server_jar={jar}"]
 
 
+def counts_of(record):
+    samples = (record.samples_read, record.samples_written, record.rejected)
+    return (record.stage, record.state, record.parts, record.parts_done, *samples)
+
+
 @pytest.fixture(scope="module")
 def local_build(tmp_path_factory, shards, tiny_clip, tagmine):
     """The datastore that every engine should make."""
@@ -42,6 +48,8 @@ def test_an_engine_makes_the_same_bytes(
     command = ["build", f"{shards}/*.tar", "--out", str(root), "--clip-model", tiny_clip]
     tagmine(*command, *engine())
     assert read_folder(root) == read_folder(local_build)
+    found, expected = read_jobs(root), read_jobs(local_build)
+    assert [counts_of(record) for record in found] == [counts_of(record) for record in expected]
 
 
 def test_a_shard_that_prism_cannot_read_is_one_sentence(tmp_path, shards, start_tagmine):

@@ -168,21 +168,42 @@ def test_beams_counters_are_read_as_the_same_counts():
     assert counts_of(counters) == JobCounts(3, 1, 16, 14, {"no_caption": 2})
 
 
-class JobServiceOfABatchJob:
-    """As Beam's Java job server: silent about counters while a batch job runs."""
+def infos_of(counters):
+    return [int64_user_counter("mine", n, v, ptransform="s") for n, v in counters.items()]
 
-    def __init__(self):
+
+class JobServiceOfABatchJob:
+    """As Beam's Java job server: silent about counters while a batch job runs.
+
+    Flink and Spark say what was attempted, Prism what was committed, too, and less as attempted.
+    """
+
+    def __init__(self, attempted, committed):
         self.over = False
+        self.metrics = beam_job_api_pb2.MetricResults(
+            attempted=infos_of(attempted), committed=infos_of(committed)
+        )
 
     def GetJobMetrics(self, request):  # noqa: N802
-        counters = {"read": 16, "written": 14, "parts_done": 3} if self.over else {}
-        infos = [int64_user_counter("mine", n, v, ptransform="s") for n, v in counters.items()]
-        metrics = beam_job_api_pb2.MetricResults(attempted=infos, committed=infos)
+        metrics = self.metrics if self.over else None
         return beam_job_api_pb2.GetJobMetricsResponse(metrics=metrics)
 
 
-def test_an_engine_that_tells_its_counters_at_the_end_is_asked_again(tmp_path):
-    service = JobServiceOfABatchJob()
+COUNTERS = {"read": 16, "written": 14, "parts_done": 3}
+
+
+@pytest.mark.parametrize(
+    ("attempted", "committed"),
+    [
+        (COUNTERS, {}),
+        ({"read": 9, "written": 8, "parts_done": 2}, COUNTERS),
+        ({"read": 20, "written": 18, "parts_done": 4}, COUNTERS),
+    ],
+)
+def test_an_engine_that_tells_its_counters_at_the_end_is_asked_again(
+    tmp_path, attempted, committed
+):
+    service = JobServiceOfABatchJob(attempted, committed)
     result = PortableResult(service, "job", (), ())
     with log_job(tmp_path, "mine", "FlinkRunner", 3) as log:
         _count(result, Watch(log, None))
