@@ -12,6 +12,7 @@ from tagmine.errors import TagmineError
 _KEPT = "Nothing finished is lost; run the same command again"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_ODD = (errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP)
 # How torch, FAISS, C++ and Python's threads say it, as a RuntimeError.
 _NO_MEMORY = ("can't allocate memory", "bad_alloc", "out of memory", "can't start new thread")
 # How the system's loader, FAISS and thinc say, in errors of other kinds, that a library is missing.
@@ -39,6 +40,11 @@ def explain(error: BaseException) -> str | None:
         return f"the disk is full or a file may not grow ({text}). {_KEPT} when there is room."
     if code in _FORBIDDEN:
         return f"a file cannot be written or read ({text}). {_KEPT} when it can."
+    if code in _ODD:
+        return (
+            f"something else is where a file or folder of ours belongs ({text}). Take it away; "
+            f"{_KEPT.lower()} then."
+        )
     return f"reading or writing failed ({text}). {_KEPT}." if isinstance(error, OSError) else None
 
 

@@ -90,6 +90,7 @@ class JobRecord:
     rejected: dict[str, int]
     samples_per_second: float
     seconds_left: float | None = None
+    part_finished: str | None = None
     error: str | None = None
 
 
@@ -142,9 +143,12 @@ class JobLog:
         self._last = time.monotonic()
         seconds = self._last - self._began
         counts = self._counts
+        now = _iso(datetime.datetime.now(datetime.UTC))
+        same = counts.parts_done == self._record.parts_done
         self._record = dataclasses.replace(
             self._record,
-            updated=_iso(datetime.datetime.now(datetime.UTC)),
+            updated=now,
+            part_finished=self._record.part_finished if same else now,
             seconds=round(seconds, 3),
             parts_done=counts.parts_done,
             parts_kept=counts.parts_kept,

@@ -128,7 +128,10 @@ class _Collector:
             yield family
         yield self._rejected()
         yield self._state()
-        yield self._updated()
+        yield self._moments(
+            "updated", "When the record was last written; a running job does every second or so."
+        )
+        yield self._moments("part_finished", "When a part was last seen to be finished.")
 
     def _rejected(self) -> Metric:
         labels = ["stage", "runner", "reason"]
@@ -153,13 +156,11 @@ class _Collector:
                 family.add_metric([record.stage, record.runner, state], int(now == state))
         return family
 
-    def _updated(self) -> Metric:
-        family = GaugeMetricFamily(
-            "tagmine_job_updated_timestamp_seconds",
-            "When the record was last written; a running job writes it every second or so.",
-            labels=["stage", "runner"],
-        )
+    def _moments(self, name: str, text: str) -> Metric:
+        labels = ["stage", "runner"]
+        family = GaugeMetricFamily(f"tagmine_job_{name}_timestamp_seconds", text, labels=labels)
         for record in self._records:
-            moment = datetime.datetime.fromisoformat(record.updated).timestamp()
-            family.add_metric([record.stage, record.runner], moment)
+            if moment := getattr(record, name):
+                seconds = datetime.datetime.fromisoformat(moment).timestamp()
+                family.add_metric([record.stage, record.runner], seconds)
         return family

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from index.explore.options import ExploreOptions
 from pipelines.bring_options import ShardsOptions
@@ -34,6 +37,7 @@ from pipelines.validate_options import ValidateOptions
 from tagmine.errors import TagmineError
 
 _PIPE_WIDTH = 160
+_INTERRUPTED = 130
 _MODULES = {
     BuildOptions: "pipelines.build",
     MineOptions: "pipelines.mine",
@@ -99,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("tagmine: interrupted; run the same command to go on.", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left; Python would complain again while closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,5 +111,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def command() -> int:
+    """The program `tagmine`: as `main`, in a process that has nothing else to do."""
+    status = main()
+    if status == _INTERRUPTED:
+        # Prism's workers are threads that do not hear of it; when Python ends under those that are
+        # in C code, the process crashes.
+        _stop_children()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _stop_children() -> None:
+    """End workers and job servers that Beam started, where Ctrl-C did not reach them."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in listed.read_text().split():
+                os.kill(int(child), signal.SIGTERM)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -11,7 +11,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rich.console import Console
@@ -21,8 +20,8 @@ from rich.progress import (
     Progress,
     TaskProgressColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
+from rich.table import Column
 
 from pipelines.job_log import JobCounts, JobLog
 from pipelines.seen_parts import SeenParts
@@ -240,30 +239,37 @@ def show_progress(
             yield folder
 
 
+@contextlib.contextmanager
 def show_seen(
     console: Console, title: str, shards: int, seen: SeenParts, log: JobLog
-) -> AbstractContextManager[None]:
+) -> Iterator[None]:
     """As `show_progress`, for workers that are elsewhere; how long ago the last shard came, too."""
 
     def read() -> JobCounts:
         seen.look()
         return seen.counts()
 
-    return _Bar(console, title, shards, 0, elsewhere=True).following(read, log)
+    with _Bar(console, title, shards, 0, elsewhere=True).following(read, log):
+        try:
+            yield
+        finally:
+            seen.look_soon()
 
 
 class _Bar:
     def __init__(
         self, console: Console, title: str, shards: int, total_bytes: int, elsewhere: bool = False
     ) -> None:
+        # A terminal of 80 columns has no room for both.
+        bar = (BarColumn(10),) if elsewhere else (BarColumn(), TaskProgressColumn())
+        whole = Column(no_wrap=True, min_width=len(f"{shards}/{shards}"))
         columns = (
             TextColumn("{task.description:<6}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
+            *bar,
+            MofNCompleteColumn(table_column=whole),
             TextColumn("shards  {task.fields[samples]:,} samples  {task.fields[rate]:,.0f}/s"),
             # By its own memory, Rich would take parts that were found for ones that were made.
-            TextColumn("{task.fields[pace]}") if elsewhere else TimeRemainingColumn(),
+            TextColumn("{task.fields[pace]}"),
         )
         self._title, self._shards, self._total_bytes = title, shards, total_bytes
         self._elsewhere = elsewhere
@@ -284,23 +290,22 @@ class _Bar:
                 watcher.join()
 
     def _watch(self, read: Callable[[], JobCounts], stop: threading.Event, log: JobLog) -> None:
-        start = said = moved = time.monotonic()
-        done = 0
+        start = said = time.monotonic()
+        pace = _Pace(self._shards, start)
         while True:
             last = stop.wait(_BEAT_SECONDS)
             counts = read()
             now = time.monotonic()
-            if counts.parts_done != done:
-                done, moved = counts.parts_done, now
-            finished = done if last else self._finished(counts)
+            finished = counts.parts_done if last else self._finished(counts)
             rate = counts.read / max(now - start, 1e-9)
-            pace = self._pace(counts, finished, now - start, now - moved)
+            pace.update(counts, finished, now)
+            left, ago = pace.left(), f", {pace.ago(now)}" if self._elsewhere else ""
             self._progress.update(
                 self._task,
                 completed=finished,
                 samples=counts.read,
                 rate=rate,
-                pace="" if last else pace,
+                pace="" if last else f"{left or '-:--:--'}{ago}",
             )
             log.update(counts)
             if last:
@@ -308,7 +313,7 @@ class _Bar:
             if not self._progress.console.is_terminal and now - said >= _LINE_SECONDS:
                 said = now
                 so_far = f"{self._title} {counts.parts_done:,}/{self._shards:,} shards"
-                line = f"{so_far}, {counts.read:,} samples, {rate:,.0f}/s, {pace}"
+                line = f"{so_far}, {counts.read:,} samples, {rate:,.0f}/s, {left or '?'} left{ago}"
                 self._progress.console.print(line, soft_wrap=True)
 
     def _finished(self, counts: JobCounts) -> float:
@@ -317,18 +322,37 @@ class _Bar:
         by_bytes = min(counts.bytes_read / self._total_bytes, 1.0) * self._shards
         return max(by_bytes, counts.parts_done)
 
-    def _pace(self, counts: JobCounts, finished: float, seconds: float, still: float) -> str:
-        """The time left, and for workers elsewhere how long nothing came.
 
-        Where the job was started, an engine that lost its workers says nothing.
-        """
-        left = "?"
-        if finished and not counts.unsure:
-            left = _clock(max(0.0, seconds * (self._shards / finished - 1)))
-        if not self._elsewhere:
-            return f"{left} left"
-        ago = f"last {_clock(still)} ago" if counts.parts_done else f"none new for {_clock(still)}"
-        return f"{left} left, {ago}"
+class _Pace:
+    """How fast parts are made, from when the first was under way: workers take long to start."""
+
+    def __init__(self, shards: int, now: float) -> None:
+        self._shards = shards
+        self._start = now
+        self._done, self._moved = 0, now
+        self._first: tuple[float, float] | None = None
+        self._left: float | None = None
+
+    def update(self, counts: JobCounts, finished: float, now: float) -> None:
+        if counts.parts_done != self._done:
+            self._done, self._moved = counts.parts_done, now
+        made = finished - counts.parts_kept
+        if made > 0 and self._first is None:
+            self._first = now, made
+        began, before = self._first or (now, made)
+        if made <= before:
+            began, before = self._start, 0.0
+        known = made > before and not counts.unsure
+        self._left = (now - began) * (self._shards - finished) / (made - before) if known else None
+
+    def left(self) -> str:
+        """Time that the parts left will take, "" where that is not known."""
+        return "" if self._left is None else _clock(max(0.0, self._left))
+
+    def ago(self, now: float) -> str:
+        """How long nothing came: an engine that lost its workers does not say so here."""
+        still = _clock(now - self._moved)
+        return f"last {still} ago" if self._done else f"none new for {still}"
 
 
 def _clock(seconds: float) -> str:

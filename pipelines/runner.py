@@ -11,10 +11,12 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import (
     PipelineOptions,
     PortableOptions,
@@ -163,7 +165,7 @@ def _run_elsewhere(options: RunnerOptions, pipeline: beam.Pipeline, watch: Watch
     try:
         with _own_interrupt():
             result = pipeline.run()
-        with _counting(result, watch):
+        with _quiet_streams(), _counting(result, watch):
             _wait(result)
     # Whatever a runner or its client library raises, and they raise all sorts, the job failed.
     except Exception as error:
@@ -176,10 +178,27 @@ def _wait(result: PipelineResult) -> None:
     try:
         result.wait_until_finish()
     except KeyboardInterrupt:
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         # An engine goes on with a job whose launcher has left; not all of them hear this.
         with contextlib.suppress(Exception):
             result.cancel()
         raise
+
+
+@contextlib.contextmanager
+def _quiet_streams() -> Iterator[None]:
+    """Keep threads that wait for messages of a job from telling at length that it is gone."""
+    before = threading.excepthook
+
+    def tell(failure: threading.ExceptHookArgs) -> None:
+        if not isinstance(failure.exc_value, grpc.RpcError):
+            before(failure)
+        logging.getLogger(__name__).debug("%s: %s", failure.thread, failure.exc_value)
+
+    threading.excepthook = tell
+    yield
+    # Those threads end after the job; an interrupted process keeps it to its end.
+    threading.excepthook = before
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ class SeenParts:
         self._new: set[str] = set()
         self._seen = JobCounts()
         self._told = JobCounts()
+        self._known = JobCounts()
         self._next_look = 0.0
         self.look()
 
@@ -70,17 +71,28 @@ class SeenParts:
         now = time.monotonic()
         self._next_look = now + max(_LOOK_SECONDS, _LOOK_RESTS * (now - began))
 
+    def look_soon(self) -> None:
+        """Make the next look due, as at the end of a job."""
+        self._next_look = 0.0
+
     def counts(self) -> JobCounts:
-        """What is known to be done, by the counters and by what was seen."""
+        """What is known to be done, by the counters and by what was seen; it only grows."""
         told, seen = self._told, self._seen
-        return JobCounts(
-            max(told.parts_done, seen.parts_done),
-            told.parts_kept,
-            max(told.read, seen.read),
-            max(told.written, seen.written),
-            max(told, seen, key=lambda counts: counts.read).rejected,
-            unsure=0 if told.parts_done else len((self._before or {}).keys() - self._new),
+        stay = len((self._before or {}).keys() - self._new)
+        # A restarted engine also finds parts that it made itself in this job.
+        found = told.parts_kept if self._before is None else min(told.parts_kept, stay)
+        kept = max(found, self._known.parts_kept)
+        known = [self._known, told, seen, JobCounts(seen.parts_done + found)]
+        done = min(max(counts.parts_done for counts in known), len(self._names))
+        self._known = JobCounts(
+            done,
+            kept,
+            max(counts.read for counts in known),
+            max(counts.written for counts in known),
+            max(known, key=lambda counts: counts.read).rejected,
+            unsure=0 if done == len(self._names) else max(0, stay - kept),
         )
+        return self._known
 
     def _look(self) -> None:
         found = [(name, see) for name, see in self._list() if name not in self._new]

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
 import pytest
 
 from engines.fetch import JOB_SERVER_JAR, MissingEngineError, fetch
@@ -67,3 +74,44 @@ def test_a_shard_that_prism_cannot_read_is_one_sentence(tmp_path, shards, start_
     _, printed = process.communicate(timeout=300)
     assert process.returncode == 1
     assert f"tagmine: the PrismRunner job failed: the shard {vanishing} cannot be read" in printed
+
+
+# By a scheduler, or by the keys of a terminal.
+@pytest.mark.parametrize("interrupt", [os.kill, os.killpg])
+def test_prism_and_its_workers_end_at_an_interrupt(
+    interrupt, tmp_path, start_tagmine, jpeg, write_tar
+):
+    members = []
+    for number in range(400):
+        captions = {"captions": [f"a red car and a dog number {number} {n}" for n in range(15)]}
+        members += [
+            (f"{number:04d}.jpg", jpeg(number % 8)),
+            (f"{number:04d}.json", json.dumps(captions).encode()),
+        ]
+    for shard in range(8):
+        write_tar(tmp_path / "many" / f"{shard:05d}.tar", members)
+    command = ["mine", f"{tmp_path}/many/*.tar", "--caption-json-field", "captions"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = start_tagmine(*command, "--out", str(tmp_path / "store"), *prism())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    while not list((tmp_path / "store").glob("tags/.part-*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    children = {pid for pid in os.listdir("/proc") if pid.isdigit() and parent(pid) == process.pid}
+    assert children
+    interrupt(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=300)
+    assert process.returncode == 130 and printed.endswith("run the same command to go on.\n")
+    assert read_jobs(tmp_path / "store")[0].state == "interrupted"
+    deadline = time.monotonic() + 60
+    while children & set(os.listdir("/proc")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def parent(pid):
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return None

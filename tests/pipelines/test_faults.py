@@ -356,5 +356,20 @@ def test_want_of_memory_is_said_in_a_sentence():
         np.empty(1 << 60, np.uint8)
     assert "memory ran out" in explain(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert explain(RuntimeError("another")) is None
+
+
+def test_a_folder_in_the_place_of_a_part_is_named(tmp_path, shards, mined, capfd):
+    root = tmp_path / "store"
+    shutil.copytree(mined, root)
+    part = root / "tags" / "part-00001.parquet"
+    part.unlink()
+    part.mkdir()
+    command = ["mine", f"{shards}/0000[012].tar", "--out", str(root)]
+    assert main(command) == 1
+    said = capfd.readouterr().err
+    assert "part-00001.parquet" in said and "Take it away; nothing finished is lost" in said
+    part.rmdir()
+    assert main(command) == 0
+    assert read_datastore(root) == read_datastore(mined)
     with pytest.raises(RuntimeError, match="another"), explained():
         raise RuntimeError("another")

@@ -95,6 +95,13 @@ def test_while_it_runs_the_pace_of_made_parts_tells_the_time_left(tmp_path):
     # Two parts were made, four are left.
     assert record.seconds_left == pytest.approx(record.seconds * 4 / 2, rel=0.01)
     assert record.samples_per_second == pytest.approx(60 / record.seconds, rel=0.01)
+    # An engine that lost its workers goes on saying that the job runs.
+    while read_jobs(tmp_path)[0].updated <= record.updated:
+        assert time.monotonic() < deadline
+        log.update(counts)
+        time.sleep(0.05)
+    later = read_jobs(tmp_path)[0]
+    assert record.started <= record.part_finished == later.part_finished < later.updated
 
 
 def test_a_job_that_tells_nothing_is_seen_to_live(tmp_path, monkeypatch):
@@ -125,6 +132,7 @@ def test_a_job_that_was_killed_is_not_shown_as_running(tmp_path, capsys, ago, st
     assert len(families["tagmine_job_seconds_left"].samples) == told
     states = {s.labels["state"] for s in families["tagmine_job_state"].samples if s.value}
     assert states == {"running" if told else "stopped"}
+    assert not families["tagmine_job_part_finished_timestamp_seconds"].samples
 
 
 def test_workers_tally_their_parts_in_one_file_a_process(tmp_path):
@@ -224,6 +232,9 @@ def test_the_command_prints_a_table_and_what_prometheus_parses(built, capsys):
     record = [record for record in read_jobs(out) if record.stage == "mine"][-1]
     written = {s.labels["stage"]: s.value for s in families["tagmine_job_samples_written"].samples}
     assert written["mine"] == record.samples_written
+    moments = families["tagmine_job_part_finished_timestamp_seconds"].samples
+    finished = datetime.datetime.fromisoformat(record.part_finished).timestamp()
+    assert {s.labels["stage"]: s.value for s in moments}["mine"] == pytest.approx(finished)
     states = families["tagmine_job_state"].samples
     assert {s.labels["state"] for s in states if s.value} == {"finished"}
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from pipelines import seen_parts
 from pipelines.job_log import JobCounts, JobLog, log_job, read_jobs
 from pipelines.main import main
-from pipelines.progress import Watch, show_seen
+from pipelines.progress import Watch, _Pace, show_seen
 from pipelines.seen_parts import PartFiles, SeenParts
 from tagmine.layout import tags_path, write_atomically
 from tagmine.mirror import open_mirror
@@ -107,11 +107,15 @@ def test_counters_count_once_they_say_as_much(mined, tmp_path):
         # Of an engine that tells them all along: each number only grows.
         watch.tell(JobCounts(1, 1, 1000, 990, {"no_caption": 10}))
         put(mined, tmp_path, 1)
-        assert looked(seen) == JobCounts(2, 1, 1000, 990, {"no_caption": 10})
-        at_the_end = dataclasses.replace(counts_of(mined, 0, 1, 2, 3), parts_kept=1)
-        watch.tell(JobCounts(4, 1, at_the_end.read, at_the_end.written, at_the_end.rejected))
+        assert looked(seen) == JobCounts(3, 1, 1000, 990, {"no_caption": 10})
+        # Prism's go up and down.
+        watch.tell(JobCounts(1, 0, 400, 395, {"no_caption": 5}))
+        assert seen.counts() == JobCounts(3, 1, 1000, 990, {"no_caption": 10})
+        # A restarted engine finds parts that it made in this very job.
+        watch.tell(JobCounts(4, 3, 1200, 1190, {"no_caption": 10}))
     assert seen.counts().parts_done == 4 and watch.kept == 1
-    assert read_jobs(tmp_path)[0].parts_done == 4
+    (record,) = read_jobs(tmp_path)
+    assert (record.parts_done, record.parts_kept, record.samples_read) == (4, 1, 1200)
 
 
 def test_between_two_looks_is_thrice_the_time_of_one(mined, tmp_path, monkeypatch):
@@ -191,6 +195,19 @@ def test_the_record_and_the_line_say_how_far_it_is(mined, tmp_path, monkeypatch)
     record = read_jobs(tmp_path)[0]
     assert (record.samples_read, record.state) == (read[1], "running")
     assert record.seconds_left is not None
+
+
+def test_the_time_left_is_that_of_parts_that_are_made():
+    pace = _Pace(100, now=0.0)
+    pace.update(JobCounts(90, 90), 90, now=20.0)
+    assert pace.left() == "" and pace.ago(25.0) == "last 0:00:05 ago"
+    # The first may have waited for the engine to start; later ones tell more.
+    pace.update(JobCounts(91, 90), 91, now=30.0)
+    assert pace.left() == "0:04:30"
+    pace.update(JobCounts(93, 90), 93, now=36.0)
+    assert pace.left() == "0:00:21"
+    pace.update(JobCounts(93, 90, unsure=1), 93, now=37.0)
+    assert pace.left() == ""
 
 
 def wait_until(reached):
