@@ -49,6 +49,7 @@ class SeenParts:
         self._names = {files.path(source.part) for source in sources}
         self._folder = str(Path(files.path(0)).parent)
         self._before: dict[str, Hashable] | None = None
+        self._stay = 0
         self._new: set[str] = set()
         self._seen = JobCounts()
         self._told = JobCounts()
@@ -78,7 +79,7 @@ class SeenParts:
     def counts(self) -> JobCounts:
         """What is known to be done, by the counters and by what was seen; it only grows."""
         told, seen = self._told, self._seen
-        stay = len((self._before or {}).keys() - self._new)
+        stay = self._stay
         # A restarted engine also finds parts that it made itself in this job.
         found = told.parts_kept if self._before is None else min(told.parts_kept, stay)
         kept = max(found, self._known.parts_kept)
@@ -98,6 +99,7 @@ class SeenParts:
         found = [(name, see) for name, see in self._list() if name not in self._new]
         if self._before is None:
             self._before = {name: _see(see) for name, see in found}
+            self._stay = len(self._before)
             return
         began = time.monotonic()
         for name, see in found:
@@ -107,6 +109,7 @@ class SeenParts:
             with contextlib.suppress(OSError, TagmineError):
                 self._seen += self._count(name)
                 self._new.add(name)
+                self._stay -= name in self._before
             if time.monotonic() - began > _READ_SECONDS:
                 return
 
