@@ -191,13 +191,20 @@ def _quiet_streams() -> Iterator[None]:
     before = threading.excepthook
 
     def tell(failure: threading.ExceptHookArgs) -> None:
-        if not isinstance(failure.exc_value, grpc.RpcError):
+        if isinstance(failure.exc_value, grpc.RpcError):
+            logging.getLogger(__name__).debug("%s: %s", failure.thread, failure.exc_value)
+        else:
             before(failure)
-        logging.getLogger(__name__).debug("%s: %s", failure.thread, failure.exc_value)
 
     threading.excepthook = tell
-    yield
-    # Those threads end after the job; an interrupted process keeps it to its end.
+    try:
+        yield
+    except KeyboardInterrupt:
+        # Those threads end later; the process, which ends too, keeps the hook.
+        raise
+    except BaseException:
+        threading.excepthook = before
+        raise
     threading.excepthook = before
 
 
